@@ -1,0 +1,43 @@
+# The workshop's doors: each target is one line of what it does; longer shell stands in .ci/.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test quick lint docs lock develop packages
+MAKEFLAGS += --no-print-directory
+PYTHON := .venv/bin/python
+
+help:  ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: .venv/installed  ## Make .venv from the hash-pinned lock.
+	@echo ".venv is ready."
+
+run: .venv/installed  ## Start a server to try things out: embedded store, WeChat simulator. ARGS="--port 9000" passes options on.
+	@$(PYTHON) server.py serve --dev $(ARGS)
+
+test: packages .venv/installed-dev  ## Install what the tests need, then run the whole suite. ARGS="-k name" narrows it.
+	@$(PYTHON) -m pytest $(ARGS)
+
+quick: .venv/installed-dev  ## Run the everyday part of the suite, under a minute.
+	@$(PYTHON) -m pytest -m quick $(ARGS)
+
+lint: .venv/installed-dev  ## Judge style and types of everything.
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m mypy --strict .
+
+docs: .venv/installed  ## Write docs/settings.md anew from the table of settings.
+	@$(PYTHON) -c 'import settings; print(settings.settings_page(), end="")' > docs/settings.md.new
+	@mv docs/settings.md.new docs/settings.md
+
+lock: .venv/installed  ## Resolve requirements*.in anew into the hash-pinned locks.
+	@.ci/lock
+
+develop: .venv/installed-dev  ## Make .venv with what the tests and the linters need.
+
+packages:
+	@.ci/packages
+
+.venv/installed: requirements.lock
+	@.ci/venv requirements.lock $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	@.ci/venv requirements-dev.lock $@

@@ -1,0 +1,245 @@
+"""Log in: a code from wx.login becomes a person, a session and a token, or says exactly why not.
+
+The order of work makes the answers honest. Whatever can refuse without spending the phone's code comes before WeChat is
+asked; whatever fails afterwards says "call wx.login again", because WeChat's codes work once.
+"""
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from actions.backend import Backend
+from actions.flights import Flight
+from actions.unknown_tokens import WINDOW_SECONDS
+from stores.errors import SessionsAway, StoreTrouble, UsersAway
+from stores.logins import Login
+from stores.sessions import Opening, PersonChanged, new_token, session_id
+from stores.users import Seen, User
+from wechat.answers import Identity
+from wechat.crypto import person_mark
+from wechat.errors import CodeUsed, WeChatTrouble
+
+LOGIN_SECONDS = 4.0  # WeChat interrupts a request 5 s after the mini program went to the background
+_KEPT_FOR_STORES_SECONDS = 0.5
+_LOOKS_AT_THE_PERSON = 3
+_CODE = re.compile(r"[0-9A-Za-z_-]{1,128}", re.ASCII)
+
+
+class CodeMalformed(Exception):
+    """No code of WeChat's looks like that."""
+
+
+class UnknownApp(Exception):
+    """The appid is not one of ours, or there are several and none was named."""
+
+
+class TooManyLogins(Exception):
+    """This address has begun too many logins in this minute; `retry_after_seconds` until the next."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
+class CodeSpent(Exception):
+    """A store failed after WeChat had been asked: `cause` says which, and the phone needs a new code."""
+
+    def __init__(self, cause: StoreTrouble) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, as far as the request tells; none of it is proof of anything. `address` is an IP address."""
+
+    address: str
+    platform: str | None = None
+    version: str | None = None
+    environment: str | None = None
+
+    @property
+    def limited_as(self) -> str:
+        """What limits count: the address, or the /64 that one IPv6 customer has to himself."""
+        try:
+            address = ip_address(self.address)
+        except ValueError:
+            return "unknown"
+        if isinstance(address, IPv6Address):
+            return str(ip_network((int(address), 64), strict=False).network_address)
+        return str(address)
+
+
+@dataclass(frozen=True)
+class LoggedIn:
+    """What the phone gets: its token, the seconds it lives, and the person."""
+
+    token: str
+    expires_in: int
+    user: User
+    new: bool
+
+
+async def log_in(
+    backend: Backend, *, code: str, appid: str | None, caller: Caller, replaces: str | None = None
+) -> LoggedIn:
+    """Exchanges a code of wx.login for a token. `replaces` is a token the phone still holds; it ends.
+
+    Raises CodeMalformed, UnknownApp, TooManyLogins, WeChatTrouble and its kinds, SessionsAway, UsersAway, StoreFull,
+    CodeSpent, UserBlocked, SignupClosed, TooManySessions.
+    """
+    if not _CODE.fullmatch(code):
+        raise CodeMalformed
+    named = _appid(backend, appid)
+
+    async def route(flight: Flight) -> LoggedIn:
+        return await _fly(backend, flight, named, code, caller)
+
+    logged_in = await backend.flights.join(named, code, route)
+    await _end_replaced(backend, replaces)
+    return logged_in
+
+
+def _appid(backend: Backend, appid: str | None) -> str:
+    known = [app.appid for app in backend.settings.apps]
+    if appid in known:
+        return str(appid)
+    if appid is None and len(known) == 1:
+        return known[0]
+    raise UnknownApp
+
+
+async def _end_replaced(backend: Backend, token: str | None) -> None:
+    """OWASP ASVS 7.2.4: the session that the phone logs in over ends; a dead or made-up token is passed over."""
+    old = session_id(token) if token else None
+    if old is None:
+        return
+    now = backend.now()
+    try:
+        ended = await backend.sessions.end([old], "replaced", now)
+    except StoreTrouble as trouble:
+        raise CodeSpent(trouble) from None
+    backend.logins.ended([session.id for session in ended], "replaced", now)
+
+
+async def _fly(backend: Backend, flight: Flight, appid: str, code: str, caller: Caller) -> LoggedIn:
+    deadline = asyncio.get_running_loop().time() + LOGIN_SECONDS
+    await _claim(backend, appid, code, caller)
+    identity = await _identify(backend, appid, code, caller, deadline)
+    try:
+        async with asyncio.timeout_at(deadline):
+            logged_in = await _open(backend, appid, identity, caller)
+    except TimeoutError:
+        raise CodeSpent(UsersAway("the login took too long")) from None
+    except StoreTrouble as trouble:
+        raise CodeSpent(trouble) from None
+    if not flight.passengers:
+        await _end_replaced(backend, logged_in.token)
+    return logged_in
+
+
+def _code_hash(appid: str, code: str) -> bytes:
+    return hashlib.sha256(f"{appid}:{code}".encode("ascii")).digest()
+
+
+async def _claim(backend: Backend, appid: str, code: str, caller: Caller) -> None:
+    """One round trip to the session store: it answers, the address is within its limit, the code is ours to spend."""
+    now = backend.now()
+    code_hash = _code_hash(appid, code)
+    admission = await backend.sessions.admit(code_hash, f"login:{caller.limited_as}:{now // WINDOW_SECONDS}")
+    if not admission.claimed:
+        raise CodeUsed(40163, why="our own memory of it")
+    limit = backend.settings.login_limit
+    if limit and admission.tally > limit:
+        await backend.sessions.give_back(code_hash)
+        raise TooManyLogins(WINDOW_SECONDS - now % WINDOW_SECONDS)
+    if not backend.users.answers:
+        await backend.sessions.give_back(code_hash)
+        raise UsersAway("the user database did not answer a moment ago")
+
+
+async def _identify(backend: Backend, appid: str, code: str, caller: Caller, deadline: float) -> Identity:
+    try:
+        return await backend.wechat.identify(
+            appid, code, address=caller.limited_as, deadline=deadline - _KEPT_FOR_STORES_SECONDS
+        )
+    except WeChatTrouble as trouble:
+        if not trouble.code_spent:
+            await _give_back(backend, appid, code)
+        raise
+
+
+async def _give_back(backend: Backend, appid: str, code: str) -> None:
+    try:
+        await backend.sessions.give_back(_code_hash(appid, code))
+    except SessionsAway:
+        return  # the phone is told to come back with a new code anyway; the claim runs out by itself
+
+
+async def _open(backend: Backend, appid: str, identity: Identity, caller: Caller) -> LoggedIn:
+    """The person's row and the session. Looks again when the person was blocked or erased in between."""
+    new = False
+    for _ in range(_LOOKS_AT_THE_PERSON):
+        seen = await _see(backend, appid, identity)
+        new = new or seen.new
+        try:
+            return await _open_session(backend, seen.user, identity, caller, new)
+        except PersonChanged:
+            continue
+    raise SessionsAway("the person does not come to rest")
+
+
+async def _see(backend: Backend, appid: str, identity: Identity) -> Seen:
+    return await backend.users.see(
+        appid,
+        identity.openid,
+        identity.unionid,
+        mark=person_mark(backend.keys.person_mark, appid, identity.openid),
+        now=backend.now(),
+        signup=backend.settings.signup == "open",
+    )
+
+
+async def _open_session(backend: Backend, user: User, identity: Identity, caller: Caller, new: bool) -> LoggedIn:
+    token = new_token()
+    opening = _opening(backend, user, token, identity)
+    replaced = await backend.sessions.open(opening, opening.created_at)
+    backend.logins.opened(_facts(opening, caller))
+    backend.logins.ended(replaced, "replaced", opening.created_at)
+    return LoggedIn(token, opening.expires_at - opening.created_at, user, new)
+
+
+def _opening(backend: Backend, user: User, token: str, identity: Identity) -> Opening:
+    now = backend.now()
+    new_id = session_id(token)
+    if new_id is None:
+        raise AssertionError("a token of our own making has our form")
+    ends_at = backend.lifetime.ends_at(now)
+    return Opening(
+        id=new_id,
+        user_id=user.id,
+        appid=user.appid,
+        created_at=now,
+        ends_at=ends_at,
+        expires_at=backend.lifetime.expires_at(ends_at, now),
+        sealed_key=backend.seal.seal(identity.session_key.reveal(), new_id),
+        generation=user.generation,
+        limit=backend.settings.sessions_per_user,
+        overflow="refuse" if backend.settings.sessions_overflow == "refuse" else "oldest",
+    )
+
+
+def _facts(opening: Opening, caller: Caller) -> Login:
+    return Login(
+        opening.id,
+        opening.user_id,
+        opening.appid,
+        caller.address,
+        caller.platform,
+        caller.version,
+        caller.environment,
+        opening.created_at,
+        opening.created_at,
+    )

@@ -1,0 +1,115 @@
+"""The verbs about people: what is known of them, what they may change, keeping them out, forgetting them."""
+
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from actions.backend import Backend
+from actions.sessions import Ended, own_sessions, revoke_user
+from stores.logins import Login
+from stores.sessions import ERASED, Session
+from stores.users import NoSuchUser, User
+from wechat.crypto import person_mark
+
+MOST_NICKNAME = 64
+MOST_AVATAR_URL = 512
+_MOST_EXPORTED_LOGINS = 10_000
+
+
+class InvalidProfile(Exception):
+    """A part of the profile cannot be kept; `field` says which."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Everything that is kept about one person."""
+
+    user: User
+    sessions: list[Session]
+    logins: list[Login]
+
+
+async def find_user(backend: Backend, name: str) -> User:
+    """The person an operator names: digits are an id, `APPID:OPENID` or an openid otherwise.
+
+    Raises NoSuchUser, AmbiguousUser, UsersAway.
+    """
+    if name.isascii() and name.isdigit():
+        return await backend.users.find(int(name[:19]))
+    appid, _, openid = name.rpartition(":")
+    appids = [appid] if appid else [app.appid for app in backend.settings.apps]
+    return await backend.users.find_openid(openid, appids)
+
+
+async def rename(backend: Backend, user_id: int, *, nickname: str | None, avatar_url: str | None) -> User:
+    """Keeps what the person typed in. Raises InvalidProfile, NoSuchUser."""
+    if nickname is not None and not _good_nickname(nickname):
+        raise InvalidProfile("nickname")
+    if avatar_url is not None and not _good_avatar_url(avatar_url):
+        raise InvalidProfile("avatar_url")
+    return await backend.users.rename(user_id, nickname=nickname, avatar_url=avatar_url)
+
+
+def _good_nickname(nickname: str) -> bool:
+    """At most 64 code points, none of them a control or half of a surrogate pair; joiners of emoji may stay."""
+    return len(nickname) <= MOST_NICKNAME and not any(
+        unicodedata.category(character) in ("Cc", "Cs") for character in nickname
+    )
+
+
+def _good_avatar_url(url: str) -> bool:
+    """https, so that no page of an operator's loads anything over plain http or runs a script from it."""
+    if len(url) > MOST_AVATAR_URL or not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+async def block(backend: Backend, user: User, *, reason: str, until: int | None = None) -> Ended:
+    """Keeps a person out from now on, until `until` (epoch seconds) or for good.
+
+    First the fact, in SQL; then no login that began before can open a session; then the sessions end. So nothing that
+    happens in between leaves one behind.
+    """
+    blocked = await backend.users.block(user.id, reason=reason, until=until)
+    await backend.sessions.bar(blocked.id, blocked.generation)
+    return await revoke_user(backend, blocked.id, blocked.appid, "blocked")
+
+
+async def unblock(backend: Backend, user: User) -> User:
+    """Lets a person log in again; no old session comes back."""
+    return await backend.users.unblock(user.id)
+
+
+async def erase(backend: Backend, user_id: int, appid: str) -> Ended:
+    """Deletes what is known about a person and ends the sessions; may be repeated after a failure half-way.
+
+    A block stays, under an HMAC. Times of logins stay, without addresses and devices. A later login makes a new id.
+    """
+    try:
+        user = await backend.users.find(user_id)
+        mark = person_mark(backend.keys.person_mark, user.appid, user.openid)
+        await backend.users.erase(user_id, mark=mark, now=backend.now())
+    except NoSuchUser:
+        pass  # an earlier attempt got this far; what follows may not have happened
+    await backend.sessions.bar(user_id, ERASED)
+    ended = await revoke_user(backend, user_id, appid)
+    await backend.logins.mask(user_id)
+    return ended
+
+
+async def export(backend: Backend, mine: Session) -> Copy:
+    """A copy of everything kept about the person of this session. Raises NoSuchUser, UsersAway, SessionsAway."""
+    own = await own_sessions(backend, mine)
+    return Copy(
+        await backend.users.find(mine.user_id),
+        [each.session for each in own],
+        await backend.logins.of_user(mine.user_id, _MOST_EXPORTED_LOGINS),
+    )

@@ -1,0 +1,140 @@
+"""The door: what is refused before any handler exists, and before a body is read.
+
+Tornado would read a body of the wrong type or size first and answer with an empty 400. Here the headers are judged as
+they arrive, so the phone gets our own answer, no "100 Continue" goes out for a body nobody wants, and none is kept.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from tornado.escape import json_encode
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, RequestStartLine, ResponseStartLine
+from tornado.routing import Router
+from tornado.web import Application
+
+from handlers.base import API_HEADERS, Handler, Intake, request_id_of
+from handlers.callers import Addresses
+from handlers.refusals import BodyTooLarge, Misdirected, NoSuchResource, WrongMediaType, envelope, headers, refusal
+
+# A body up to this size is read and dropped before it is refused, because a client that is still sending when we close
+# may never see the answer; larger ones are refused while they come.
+SWALLOWED_BYTES = 1024 * 1024
+
+
+class Door(Router):
+    """Stands before the application: settles who calls, turns away what no handler should see."""
+
+    def __init__(self, application: Application, addresses: Addresses, allowed_hosts: Sequence[str]) -> None:
+        self._application = application
+        self._addresses = addresses
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
+        """Called by Tornado when the headers of a request are there."""
+        self._addresses.settle(request)
+        if self._allowed_hosts and request.host_name.lower() not in self._allowed_hosts:
+            return _Refusing(request, Misdirected())
+        if "%00" in request.path or not request.path.isprintable():
+            return _Refusing(request, NoSuchResource())  # Tornado's file handler answers 500 to it
+        delegate: Any = self._application.find_handler(request)
+        handler = getattr(delegate, "handler_class", None)
+        intake = handler.intake if isinstance(handler, type) and issubclass(handler, Handler) else Intake()
+        return _Judging(request, delegate, intake)
+
+
+class _Judging(HTTPMessageDelegate):
+    """Hands a request on to its handler unless its body is more than, or other than, the path takes."""
+
+    def __init__(self, request: HTTPServerRequest, delegate: HTTPMessageDelegate, intake: Intake) -> None:
+        self._request = request
+        self._delegate = delegate
+        self._intake = intake
+        self._received = 0
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        if not _has_body(headers):
+            headers.pop("Content-Type", None)  # judged only where there is a body; Tornado would try to parse nothing
+        elif error := _unacceptable(headers, self._intake):
+            self._delegate = _Refusing(self._request, error)
+        _limit(self._request, SWALLOWED_BYTES)
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        self._received += len(chunk)
+        if self._received > self._intake.most_bytes and not isinstance(self._delegate, _Refusing):
+            self._delegate.on_connection_close()  # the handler never began; this only lets go of what was gathered
+            self._delegate = _Refusing(self._request, BodyTooLarge())
+        return self._delegate.data_received(chunk)
+
+    def finish(self) -> None:
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        self._delegate.on_connection_close()
+
+
+class _Refusing(HTTPMessageDelegate):
+    """Answers with a row of the table: at once when the body is large or awaits our consent, else after it."""
+
+    def __init__(self, request: HTTPServerRequest, error: Exception) -> None:
+        self._request = request
+        self._error = error
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        length = headers.get("Content-Length", "0")
+        if "Expect" in headers or not length.isdigit() or int(length[:20]) > SWALLOWED_BYTES:
+            _limit(self._request, 2**62)  # the body is not read any more, so that no second answer follows this one
+            self._answer()
+        return None
+
+    def finish(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        row = refusal(self._error)
+        connection = self._request.connection
+        if row is None or connection is None:
+            raise AssertionError("the door refuses only with rows of the table")
+        request_id = request_id_of(self._request)
+        body = json_encode(envelope(row, request_id)).encode("utf-8")
+        fields = API_HEADERS | headers(row) | {"X-Request-Id": request_id, "Content-Length": str(len(body))}
+        connection.write_headers(ResponseStartLine("HTTP/1.1", row.status, ""), HTTPHeaders(fields), body)
+        connection.finish()
+
+
+def _limit(request: HTTPServerRequest, most_bytes: int) -> None:
+    connection: Any = request.connection
+    connection.set_max_body_size(most_bytes)
+
+
+def _has_body(headers: HTTPHeaders) -> bool:
+    return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
+
+
+def _unacceptable(headers: HTTPHeaders, intake: Intake) -> Exception | None:
+    """What is wrong with a body, as far as its headers tell. Of several faults, the size counts first."""
+    length = headers.get("Content-Length", "0")
+    if length.isdigit() and int(length[:20]) > intake.most_bytes:
+        return BodyTooLarge()
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        return WrongMediaType()  # nothing is inflated, so nothing can be a bomb
+    return None if _type_fits(headers.get("Content-Type", ""), intake) else WrongMediaType()
+
+
+def _type_fits(content_type: str, intake: Intake) -> bool:
+    if not content_type:
+        return intake.type_may_be_missing
+    kind, _, parameters = content_type.partition(";")
+    if kind.strip().lower() not in intake.types:
+        return False
+    charsets = [value.strip(' "').lower() for name, _, value in _parameters(parameters) if name == "charset"]
+    return all(charset in ("utf-8", "utf8") for charset in charsets)
+
+
+def _parameters(text: str) -> list[tuple[str, str, str]]:
+    parts = [part.strip().partition("=") for part in text.split(";")]
+    return [(name.strip().lower(), equals, value) for name, equals, value in parts]

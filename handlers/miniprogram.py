@@ -1,0 +1,208 @@
+"""What a mini program on a phone asks: log in, verify, log out, its own profile and sessions."""
+
+from typing import Any
+
+import actions
+from actions import LoggedIn, OwnSession, Verified
+from handlers.base import ApiHandler, Intake
+from handlers.body import JsonObject, optional_text, text_field
+from handlers.callers import caller_of
+from handlers.carriers import bearer, token_of
+from stores.users import User
+
+
+def masked(phone: str | None) -> str | None:
+    """A phone number with its middle hidden: 138****8000."""
+    return None if phone is None else f"{phone[:3]}****{phone[-4:]}"
+
+
+class PersonHandler(ApiHandler):
+    """A handler for somebody who is logged in."""
+
+    async def verified(self, token: str | None = None) -> Verified:
+        """The session of the request's token; see actions.verify for what it raises."""
+        caller = caller_of(self.request)
+        return await actions.verify(self.backend, token or token_of(self.request), caller.limited_as)
+
+    def profile(self, user: User) -> dict[str, Any]:
+        """A person as their own phone sees them; never the session_key, the openid only by EXPOSE_OPENID."""
+        found: dict[str, Any] = {
+            "id": user.id,
+            "nickname": user.nickname,
+            "avatar_url": user.avatar_url,
+            "phone": masked(user.phone),
+            "created_at": user.created_at,
+        }
+        if self.backend.settings.expose_openid:
+            found |= {"openid": user.openid, "unionid": user.unionid}
+        return found
+
+
+class Login(PersonHandler):
+    """POST /api/login"""
+
+    async def post(self) -> None:
+        """Exchanges the code of wx.login for a token."""
+        body = self.body()
+        code, appid = text_field(body, "code"), optional_text(body, "appid")
+        replaces = bearer(self.request)
+        logged_in = await self.unless_hung_up(
+            actions.log_in(self.backend, code=code, appid=appid, caller=caller_of(self.request), replaces=replaces)
+        )
+        self.answer(**self._told(logged_in))
+
+    def _told(self, logged_in: LoggedIn) -> dict[str, Any]:
+        return {
+            "token": logged_in.token,
+            "expires_in": logged_in.expires_in,
+            "user": self.profile(logged_in.user) | {"new": logged_in.new},
+        }
+
+
+class TokenHandler(PersonHandler):
+    """A handler whose POST takes the token in the header or in its body."""
+
+    intake = Intake(type_may_be_missing=True)
+
+    def token(self) -> str:
+        """The request's token, wherever it may stand here."""
+        body: JsonObject | None = self.body() if self.request.body else None
+        return token_of(self.request, body)
+
+
+class Verify(TokenHandler):
+    """GET and POST /api/verify: the hot road, one look-up and nothing else."""
+
+    async def get(self) -> None:
+        """Says whose token it is."""
+        self._tell(await self.verified(token_of(self.request)))
+
+    head = get
+
+    async def post(self) -> None:
+        """The same, with the token in the header or as `token` in the body."""
+        self._tell(await self.verified(self.token()))
+
+    def _tell(self, verified: Verified) -> None:
+        session = verified.session
+        self.answer(user_id=session.user_id, appid=session.appid, expires_in=verified.expires_in)
+
+
+class Logout(TokenHandler):
+    """POST /api/logout"""
+
+    async def post(self) -> None:
+        """Ends the session; when this answers, no server accepts the token any more."""
+        await actions.log_out(self.backend, self.token(), caller_of(self.request).limited_as)
+        self.answer()
+
+
+class Me(PersonHandler):
+    """GET, PUT and DELETE /api/me"""
+
+    async def get(self) -> None:
+        """The person's own profile."""
+        verified = await self.verified()
+        self.answer(**self.profile(await self.backend.users.find(verified.session.user_id)))
+
+    head = get
+
+    async def put(self) -> None:
+        """Changes nickname or avatar_url; a field that is left out stays, null clears it, others are ignored."""
+        verified = await self.verified()
+        body = self.body()
+        before = await self.backend.users.find(verified.session.user_id)
+        after = await actions.rename(
+            self.backend,
+            before.id,
+            nickname=optional_text(body, "nickname") if "nickname" in body else before.nickname,
+            avatar_url=optional_text(body, "avatar_url") if "avatar_url" in body else before.avatar_url,
+        )
+        self.answer(**self.profile(after))
+
+    async def delete(self) -> None:
+        """Erases the person's data and ends every session (Personal Information Protection Law, article 47)."""
+        session = (await self.verified()).session
+        await actions.erase(self.backend, session.user_id, session.appid)
+        self.answer(erased=True)
+
+
+class Export(PersonHandler):
+    """GET /api/me/export"""
+
+    async def get(self) -> None:
+        """A copy of everything kept about the person (Personal Information Protection Law, article 45)."""
+        copy = await actions.export(self.backend, (await self.verified()).session)
+        user = copy.user
+        self.answer(
+            user={
+                "id": user.id,
+                "appid": user.appid,
+                "openid": user.openid,
+                "unionid": user.unionid,
+                "nickname": user.nickname,
+                "avatar_url": user.avatar_url,
+                "phone": user.phone,
+                "created_at": user.created_at,
+                "last_login_at": user.last_login_at,
+            },
+            logins=[
+                {
+                    "id": login.id.hex(),
+                    "ip": login.ip,
+                    "platform": login.platform,
+                    "version": login.version,
+                    "environment": login.environment,
+                    "created_at": login.created_at,
+                    "last_seen_at": login.seen_at,
+                    "ended_at": login.ended_at,
+                    "reason": login.reason,
+                }
+                for login in copy.logins
+            ],
+        )
+
+    head = get
+
+
+class MySessions(PersonHandler):
+    """GET /api/me/sessions"""
+
+    async def get(self) -> None:
+        """The person's own sessions, the newest first."""
+        own = await actions.own_sessions(self.backend, (await self.verified()).session)
+        self.answer(sessions=[_shown(each) for each in own])
+
+    head = get
+
+
+def _shown(own: OwnSession) -> dict[str, Any]:
+    session, facts = own.session, own.facts
+    return {
+        "id": session.id.hex(),
+        "created_at": session.created_at,
+        "last_seen_at": facts.seen_at if facts else session.created_at,
+        "expires_at": session.expires_at,
+        "platform": facts.platform if facts else None,
+        "ip": facts.ip if facts else None,
+        "current": own.current,
+    }
+
+
+class RevokeMine(PersonHandler):
+    """POST /api/me/sessions/ID/revoke"""
+
+    async def post(self, public_id: str) -> None:
+        """Ends one of the person's own sessions."""
+        session = (await self.verified()).session
+        ended = await actions.revoke_own(self.backend, session, public_id.lower())
+        self.answer(ended=ended.sessions)
+
+
+class RevokeOthers(PersonHandler):
+    """POST /api/me/sessions/revoke-others"""
+
+    async def post(self) -> None:
+        """Ends every session of the person but this one."""
+        ended = await actions.revoke_others(self.backend, (await self.verified()).session)
+        self.answer(ended=ended.sessions)

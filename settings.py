@@ -1,0 +1,433 @@
+"""Every setting once: its name, kind, default and sentence, and how the command line, environment and file give it."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import values
+from values import App, Kind, MysqlUrl, RedisUrl, Secret, SqliteUrl, WrongValue, is_loopback
+
+__all__ = ["KNOBS", "VERSION", "App", "Knob", "Loaded", "MysqlUrl", "RedisUrl", "Row", "Secret", "Settings"]
+__all__ += ["SqliteUrl", "WrongSettings", "describe", "is_loopback", "load", "settings_page"]
+
+VERSION = "0.1.0"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """What is known about one setting: how it is called in each place, what it takes, its default and its sentences."""
+
+    key: str
+    kind: Kind[Any]
+    default: str
+    sentence: str
+    sentence_zh: str
+
+    @property
+    def name(self) -> str:
+        """The name in messages and documents: `SESSION_SECONDS`."""
+        return self.key.upper()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: `MENSHEN_SESSION_SECONDS`."""
+        return f"MENSHEN_{self.name}"
+
+    @property
+    def option(self) -> str:
+        """The command line option: `--session-seconds`."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def secret(self) -> bool:
+        """Whether the whole value is a secret, which the command line does not take."""
+        return self.kind.hides == "everything"
+
+
+def knob(kind: Kind[T], default: str, sentence: str, sentence_zh: str) -> T:
+    """Declare one setting as a field of `Settings`; its default is read like any other value."""
+    return field(default=kind.read(default), metadata={"knob": (kind, default, sentence, sentence_zh)})
+
+
+DAY = 86_400
+YEAR = 366 * DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every knob, one line each: attribute, type, kind, default, and the sentence in English and in Chinese."""
+
+    # One search for a knob's name finds all there is to know, hence the long lines; `knob` only declares a field.
+    # ruff: disable[E501, RUF009]
+    # fmt: off
+    address: str = knob(values.LISTENING_ADDRESS, "127.0.0.1", "Address that the server listens on.", "服务器监听的地址。")
+    port: int = knob(values.PORT, "8000", "Port that the server listens on.", "服务器监听的端口。")
+    data_dir: Path = knob(values.DIRECTORY, "./data", "Directory of the embedded database and of the keys made at the first start.", "存放内置数据库和首次启动时生成的密钥的目录。")
+    database: SqliteUrl | MysqlUrl = knob(values.DATABASE, "sqlite", "Where users are kept; `sqlite` is the file `menshen.db` in DATA_DIR.", "用户数据的存放位置；`sqlite` 即 DATA_DIR 中的 `menshen.db` 文件。")
+    sessions: RedisUrl | Literal["database"] = knob(values.SESSIONS, "database", "Where sessions are kept: `database` is beside the users, or in a Redis.", "会话的存放位置：`database` 与用户数据放在一起，也可以放在 Redis 中。")
+    appid: str | None = knob(values.optional(values.APPID), "", "The mini program's AppID; several mini programs stand as [[apps]] in the file.", "小程序的 AppID；多个小程序在文件中用 [[apps]] 列出。")
+    appsecret: Secret | None = knob(values.optional(values.APP_SECRET), "", "The mini program's AppSecret; never taken from the command line.", "小程序的 AppSecret；不接受从命令行传入。")
+    wechat_base: str = knob(values.WECHAT_BASE, "https://api.weixin.qq.com", "Base URL of WeChat's API: a fall-back host of WeChat's, or a simulator on this machine.", "微信接口的基础地址：可换成微信的备用域名，或本机的模拟器。")
+    session_seconds: int = knob(values.seconds(1, YEAR), "604800", "Lifetime of a session, counted from the login: 7 days.", "会话从登录起的有效期：7 天。")
+    session_idle_seconds: int = knob(values.seconds(300, YEAR, zero_is_off=True), "0", "Ends a session that was not used for so long; use is noted at most once a minute.", "会话闲置这么久后结束；使用时间最多每分钟记录一次。")
+    session_sliding: bool = knob(values.YES_OR_NO, "false", "Use extends a session's lifetime, at most to SESSION_MAX_SECONDS after the login.", "使用会延长会话有效期，最长到登录后 SESSION_MAX_SECONDS。")
+    session_max_seconds: int = knob(values.seconds(1, YEAR), "2592000", "Longest life of a sliding session, counted from the login: 30 days.", "滑动会话从登录起的最长寿命：30 天。")
+    sessions_per_user: int = knob(values.whole(0, 1000, " (0 is no limit)"), "0", "How many sessions one person may have at the same time.", "一个用户同时可拥有的会话数。")
+    sessions_overflow: str = knob(values.one_of("oldest", "refuse"), "oldest", "What a login over SESSIONS_PER_USER does: end the oldest session, or be refused.", "登录超出 SESSIONS_PER_USER 时：结束最早的会话，或拒绝登录。")
+    signup: str = knob(values.one_of("open", "closed"), "open", "Whether a person who logs in for the first time becomes a user, or is refused.", "首次登录的人成为新用户（open），还是被拒绝（closed）。")
+    session_reasons: bool = knob(values.YES_OR_NO, "true", "Tells the holder of an ended token why it ended.", "告诉已失效令牌的持有者失效的原因。")
+    api_status: str = knob(values.one_of("http", "wechat"), "http", "`wechat` sends 4xx answers of the mini program's API as HTTP 200 with the same body; 429 and 5xx stay.", "`wechat` 会把小程序接口的 4xx 响应以 HTTP 200 发送，内容不变；429 和 5xx 不变。")
+    login_limit: int = knob(values.whole(0, 10_000_000, " (0 is no limit)"), "3000", "Logins per client address and minute; whole cities share one address.", "每个客户端地址每分钟的登录次数；整座城市可能共用一个地址。")
+    unknown_token_limit: int = knob(values.whole(0, 10_000_000, " (0 is no limit)"), "600", "Unknown tokens per client address and minute; valid and ended tokens never count.", "每个客户端地址每分钟的未知令牌数；有效和已结束的令牌不计。")
+    open_logins: int = knob(values.whole(1, 10_000), "500", "Logins that may wait for WeChat at the same time in one process; more are refused at once.", "单个进程中可同时等待微信响应的登录数；超出的立即拒绝。")
+    expose_openid: bool = knob(values.YES_OR_NO, "false", "Gives the openid and unionid to the mini program; the session_key is never given.", "向小程序返回 openid 和 unionid；session_key 从不返回。")
+    auto_upgrade: bool = knob(values.YES_OR_NO, "false", "Brings a MySQL schema up to date at start; otherwise `upgrade` does it.", "启动时自动升级 MySQL 表结构；否则由 `upgrade` 命令升级。")
+    key_prefix: str = knob(values.matching("1 to 16 letters, digits, _ or -", r"[A-Za-z0-9_-]{1,16}"), "menshen", "Beginning of every key in Redis, so that several servers can share one.", "Redis 中每个键的前缀，便于多套服务共用一个 Redis。")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = knob(values.NETWORKS, "", "Networks of the proxies whose X-Forwarded-* headers count.", "可信代理的网段，只有它们的 X-Forwarded-* 头有效。")
+    public_url: str | None = knob(values.optional(values.ORIGIN), "", "Address that people reach the server at; without it links hold only a path.", "用户访问本服务的地址；不设置时链接只含路径。")
+    allowed_hosts: tuple[str, ...] = knob(values.HOSTS, "", "Host names that the server answers to, all when empty; others get 421.", "服务器应答的主机名，留空则全部应答；其他主机名返回 421。")
+    workers: int = knob(values.whole(1, 64), "1", "Processes that serve requests.", "处理请求的进程数。")
+    simulator_port: int = knob(values.PORT, "8099", "Port of the WeChat simulator that `serve --dev` starts.", "`serve --dev` 启动的微信模拟器的端口。")
+    log_format: str = knob(values.one_of("text", "json"), "text", "`json` writes one JSON object per line, for machines.", "`json` 每行写一个 JSON 对象，便于机器读取。")
+    log_level: str = knob(values.one_of("debug", "info", "warning", "error"), "info", "Least grave event that is logged; no level logs a secret, token, code or session key.", "记录日志的最低级别；任何级别都不记录密钥、令牌、code 和 session_key。")
+    language: str = knob(values.one_of("zh_CN", "en"), "zh_CN", "Language of pages when the browser asks for neither Chinese nor English.", "浏览器既不要求中文也不要求英文时，页面使用的语言。")
+    apps: tuple[App, ...] = ()
+    # fmt: on
+    # ruff: enable[E501, RUF009]
+
+    def __post_init__(self) -> None:
+        # The class is frozen for its readers; what one setting derives from another is filled in here, once.
+        data_dir = self.data_dir.absolute()
+        object.__setattr__(self, "data_dir", data_dir)
+        if isinstance(self.database, SqliteUrl):
+            object.__setattr__(self, "database", SqliteUrl(data_dir / self.database.path))
+        if self.appid and self.appsecret and self.appid not in {app.appid for app in self.apps}:
+            object.__setattr__(self, "apps", (App(self.appid, self.appsecret, self.appid), *self.apps))
+
+
+KNOBS: Mapping[str, Knob] = {
+    each.name: Knob(each.name, *each.metadata["knob"]) for each in fields(Settings) if "knob" in each.metadata
+}
+
+
+class WrongSettings(Exception):
+    """Some settings are wrong; each of `lines` names one, what it got and what it takes, never a secret's value."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, where each one came from, and what the start should warn of."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+    def is_set(self, key: str) -> bool:
+        """Say whether somebody gave the setting, as against its default."""
+        return self.sources[key] != "default"
+
+
+def load(argv_options: Mapping[str, str], environ: Mapping[str, str], file: Path | None = None) -> Loaded:
+    """Read all settings; the command line wins over the environment, that over the file, that over the default.
+
+    `argv_options` maps setting names, as `session_seconds` or `session-seconds`, to the texts given. `file` is the
+    TOML file that must exist; without it `menshen.toml` in DATA_DIR is read if it is there.
+    Raises WrongSettings with one line for every wrong setting, all at once.
+    """
+    return _Reading(argv_options, environ, file).loaded()
+
+
+class Row(NamedTuple):
+    """One setting for people: name, value with secrets as `***`, source, sentence."""
+
+    name: str
+    value: str
+    source: str
+    sentence: str
+
+
+def describe(loaded: Loaded, language: str = "en") -> list[Row]:
+    """Give every setting as people may see it; the sentence is Chinese when `language` begins with `zh`."""
+    rows = [
+        Row(
+            each.name,
+            shown(getattr(loaded.settings, each.key)),
+            loaded.sources[each.key],
+            each.sentence_zh if language.startswith("zh") else each.sentence,
+        )
+        for each in KNOBS.values()
+    ]
+    sentence = "所有小程序。" if language.startswith("zh") else "All mini programs."
+    return [*rows, Row("APPS", shown(loaded.settings.apps), loaded.sources["apps"], sentence)]
+
+
+def shown(value: object) -> str:
+    """Give a setting's value as text, without secrets: these mask themselves."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(shown(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+PAGE = """# Settings
+
+<!-- Made from settings.py by `make docs`; change it there. -->
+
+Every setting can be given in three places; the first one that has it wins:
+
+1. a command line option: `--session-seconds 12h`
+2. an environment variable: `MENSHEN_SESSION_SECONDS=12h`
+3. a TOML file, under its lower-case name: `session_seconds = "12h"`
+
+Otherwise its default holds. The file is the one named by `--config FILE`, which must exist, or `menshen.toml` in
+DATA_DIR if there is one. `menshen settings` shows every setting with its value and where it came from.
+
+A wrong value stops the start. Everything that is wrong is reported at once, one line each: the setting, what it got and
+what it takes. A key that the file should not have stops the start too; an unknown `MENSHEN_…` variable is one warning.
+
+Secrets are never taken from the command line, where every user of the machine can read them, and never shown: they
+appear as `***`. In the file, APPSECRET, the secrets of `[[apps]]`, DATABASE and SESSIONS may stand elsewhere:
+`{ env = "NAME" }` takes an environment variable, `{ file = "path" }` a file that only its owner or group may read (a
+relative path starts at the TOML file's directory), `{ credential = "NAME" }` a credential that systemd passes.
+Special characters in a URL's user or password are percent-encoded: `p@ss` is written `p%40ss`.
+
+Durations are seconds, or a number with `s`, `m`, `h` or `d`. A list is written with commas, in the file also as a TOML
+list. An empty value means "not set" where a setting may be unset.
+
+## An example `menshen.toml`
+
+```toml
+address = "127.0.0.1"
+port = 8000
+data_dir = "/var/lib/menshen"
+database = { file = "database.url" }  # the file holds mysql://menshen:PASSWORD@127.0.0.1:3306/menshen
+sessions = "redis://127.0.0.1:6379/0"
+session_seconds = "7d"
+session_sliding = true
+session_max_seconds = "30d"
+trusted_proxies = ["127.0.0.1/32", "10.0.0.0/8"]
+public_url = "https://login.example.com"
+allowed_hosts = ["login.example.com"]
+log_format = "json"
+
+[[apps]]
+appid = "wx1111111111111111"
+secret = { env = "SHOP_APPSECRET" }
+name = "The shop"
+
+[[apps]]
+appid = "wx2222222222222222"
+secret = { file = "clinic.appsecret" }
+name = "The clinic"
+```
+
+`[[apps]]` lists mini programs and stands only in the file; APPID and APPSECRET name one more, which comes first.
+
+## All settings
+
+| name | default | what it takes | meaning |
+|---|---|---|---|
+"""
+
+
+def settings_page() -> str:
+    """Give docs/settings.md: the rules, an example, and a line for every knob."""
+    return PAGE + "".join(
+        f"| `{each.name}` | {f'`{each.default}`' if each.default else ''} | {each.kind.takes} | {each.sentence} |\n"
+        for each in KNOBS.values()
+    )
+
+
+APP_KINDS: Mapping[str, Kind[Any]] = {"appid": values.APPID, "secret": values.APP_SECRET, "name": values.APP_NAME}
+
+
+class _Reading:
+    """One reading of all settings: gathers the good values, their sources, and a line for everything wrong."""
+
+    def __init__(self, options: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> None:
+        self.options = {name.replace("-", "_"): text for name, text in options.items()}
+        self.environ = environ
+        self.wrong: list[str] = []
+        self.good: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+        self.referenced: set[str] = set()
+        self.file = file or self._data_dir() / "menshen.toml"
+        self.table = self._toml(must_exist=file is not None)
+
+    def loaded(self) -> Loaded:
+        self._refuse_unknown("on the command line", self.options, KNOBS)
+        self._refuse_unknown(f"in {self.file}", self.table, [*KNOBS, "apps"])
+        for each in KNOBS.values():
+            self._read_knob(each)
+        self._read_apps()
+        self.wrong += _contradictions(self.good)
+        if self.wrong:
+            raise WrongSettings(self.wrong)
+        return Loaded(Settings(**self.good), self.sources, (*self._unknown_variables(), *self._readable_secrets()))
+
+    def _data_dir(self) -> Path:
+        """Where the default file lies; a wrong value is reported when the setting itself is read."""
+        each = KNOBS["data_dir"]
+        return Path(self.options.get(each.key) or self.environ.get(each.variable) or each.default)
+
+    def _toml(self, *, must_exist: bool) -> dict[str, Any]:
+        try:
+            with self.file.open("rb") as stream:
+                return tomllib.load(stream)
+        except OSError as problem:
+            if must_exist or not isinstance(problem, FileNotFoundError):
+                self.wrong.append(f"{self.file}: cannot be read: {problem.strerror}")
+        except tomllib.TOMLDecodeError as problem:
+            self.wrong.append(f"{self.file}: is not TOML: {problem}")
+        except ValueError:
+            self.wrong.append(f"{self.file}: is not TOML in UTF-8")
+        return {}
+
+    def _refuse_unknown(self, where: str, given: Iterable[str], known: Iterable[str]) -> None:
+        self.wrong += [_no_setting(key, where, known) for key in given if key not in known]
+
+    def _read_knob(self, each: Knob) -> None:
+        raw, source = self._given(each)
+        self.sources[each.key] = source
+        if each.key not in self.options or not each.secret:
+            self._read(self.good, each.key, f"{each.name} ({source})", each.kind, raw)
+        if each.key in self.options and (each.secret or _holds_secret(self.good.get(each.key))):
+            # Every user of the machine can read a running command's options, and the shell keeps them in its history.
+            self.wrong.append(f"{each.name} ({source}): no secret on the command line; use {each.variable} or the file")
+
+    def _given(self, each: Knob) -> tuple[object, str]:
+        if each.key in self.options:
+            return self.options[each.key], f"command line {each.option}"
+        if each.variable in self.environ:
+            return self.environ[each.variable], f"environment {each.variable}"
+        if each.key in self.table:
+            return self.table[each.key], f"file {self.file}"
+        return each.default, "default"
+
+    def _read(self, into: dict[str, Any], key: str, label: str, kind: Kind[Any], raw: object) -> None:
+        try:
+            into[key] = kind.read(self._text(kind, raw))
+        except ValueError as problem:
+            # Only our own refusals are quoted: the library's texts may repeat the value.
+            reason = f"; {problem}" if isinstance(problem, WrongValue) and str(problem) else ""
+            self.wrong.append(f"{label}: got {_got(kind, raw)}, takes {kind.takes}{reason}")
+
+    def _text(self, kind: Kind[Any], raw: object) -> str:
+        match raw:
+            case bool():
+                return str(raw).lower()
+            case str() | int():
+                return str(raw).strip()
+            case list() if kind.is_list and all(isinstance(item, str) for item in raw):
+                return ",".join(raw)
+            case dict() if kind.hides != "nothing":
+                return self._referenced(raw)
+        raise WrongValue
+
+    def _referenced(self, raw: Mapping[str, object]) -> str:
+        """Give the secret that the file names instead of holding it."""
+        match list(raw.items()):
+            case [("env", str(name))]:
+                self.referenced.add(name)
+                if name not in self.environ:
+                    raise WrongValue(f"the environment variable {values.quoted(name)} is not set")
+                return self.environ[name].strip()
+            case [("file", str(path))]:
+                return values.secret_in(self.file.parent / path)
+            case [("credential", str(name))]:
+                if "CREDENTIALS_DIRECTORY" not in self.environ:
+                    raise WrongValue("systemd gave this process no credentials (LoadCredential=)")
+                return values.secret_in(Path(self.environ["CREDENTIALS_DIRECTORY"]) / Path(name).name)
+        raise WrongValue(
+            'a secret may stand elsewhere as { env = "NAME" }, { file = "path" } or { credential = "NAME" }'
+        )
+
+    def _read_apps(self) -> None:
+        entries = self.table.get("apps", [])
+        given = [self.sources["appid"]] * bool(self.good.get("appid")) + [f"file {self.file}"] * bool(entries)
+        self.sources["apps"] = ", ".join(dict.fromkeys(given)) or "default"
+        if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+            apps = [
+                self._app(f"[[apps]] {number} (file {self.file})", entry) for number, entry in enumerate(entries, 1)
+            ]
+            self.good["apps"] = tuple(app for app in apps if app)
+        else:
+            self.wrong.append(f"APPS (file {self.file}): takes tables [[apps]] of appid, secret and name")
+
+    def _app(self, label: str, entry: dict[str, object]) -> App | None:
+        self._refuse_unknown(f"in {label}", entry, APP_KINDS)
+        parts: dict[str, Any] = {}
+        for key, kind in APP_KINDS.items():
+            if key in entry or key != "name":
+                self._read(parts, key, f"{label} {key}", kind, entry.get(key, ""))
+            else:
+                parts["name"] = parts.get("appid")
+        return App(**parts) if len(parts) == len(APP_KINDS) else None
+
+    def _unknown_variables(self) -> Iterator[str]:
+        known = {each.variable for each in KNOBS.values()}
+        for name in sorted(self.environ):
+            if name.startswith("MENSHEN_") and name not in known | self.referenced:
+                yield _no_setting(name, "in the environment", known) + "; it is ignored"
+
+    def _readable_secrets(self) -> Iterator[str]:
+        secrets = [self.table.get("appsecret"), *(entry.get("secret") for entry in self.table.get("apps", []))]
+        urls = [str(self.table.get(key)) for key in ("database", "sessions") if isinstance(self.table.get(key), str)]
+        literal = any(isinstance(secret, str) for secret in secrets) or any("@" in url for url in urls)
+        if literal and self.file.stat().st_mode & 0o007:
+            yield f"{self.file} holds a secret and others may read it: chmod 600 {self.file}"
+
+
+def _no_setting(key: str, where: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(key.lower(), known, n=1)
+    return f"{values.quoted(key)} {where} is no setting" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _holds_secret(value: object) -> bool:
+    return bool(value if isinstance(value, Secret) else getattr(value, "password", None))
+
+
+def _got(kind: Kind[Any], raw: object) -> str:
+    if isinstance(raw, list | dict):
+        return "a list" if isinstance(raw, list) else "a table"
+    return kind.quoted(str(raw)) if raw != "" else "nothing"
+
+
+def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
+    """Name what single settings cannot see; a setting that is wrong by itself is missing in `good` and not judged."""
+    if {"appid", "appsecret"} <= good.keys() and bool(good["appid"]) != bool(good["appsecret"]):
+        yield f"{'APPSECRET' if good['appid'] else 'APPID'}: is missing; APPID and APPSECRET belong together"
+    if good.get("session_sliding") and good.get("session_max_seconds", YEAR) < good.get("session_seconds", 0):
+        longest, first = good["session_max_seconds"], good["session_seconds"]
+        yield f"SESSION_MAX_SECONDS: got {longest}, takes at least SESSION_SECONDS ({first}) with SESSION_SLIDING"
+    yield from _wrong_apps(good)
+
+
+def _wrong_apps(good: Mapping[str, Any]) -> Iterator[str]:
+    own = [("APPSECRET", good["appid"], good["appsecret"])] if good.get("appid") and good.get("appsecret") else []
+    listed = [
+        (f"[[apps]] {number} secret", app.appid, app.secret) for number, app in enumerate(good.get("apps", []), 1)
+    ]
+    seen: set[str] = set()
+    for label, appid, secret in own + listed:
+        if appid in seen:
+            yield f"APPS: the appid {appid} is given twice"
+        seen.add(appid)
+        # A guessable secret lets anybody speak to WeChat in the mini program's name (OWASP ASVS 13.2.3).
+        if (
+            "wechat_base" in good
+            and not is_loopback(urlsplit(good["wechat_base"]).hostname or "")
+            and values.is_weak(secret)
+        ):
+            yield f"{label}: got ***, takes {values.APP_SECRET.takes}; this one is short or a published example"

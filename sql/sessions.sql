@@ -1,0 +1,89 @@
+-- Who is in, for the session engine that lives in SQL, and the epochs, which live here whatever the engine.
+
+-- sessions_by_id: the sessions of these ids, each with the counter of today
+SELECT s.id, s.user_id, s.appid, s.epoch, s.created_at, s.ends_at, s.expires_at, s.sealed_key, s.reason,
+       COALESCE(e.counter, 0)
+FROM session s LEFT JOIN epoch e ON e.appid = s.appid WHERE s.id IN (:ids);
+
+-- live_sessions: a person's sessions that still hold, the one that ends first at the top
+SELECT s.id, s.user_id, s.appid, s.epoch, s.created_at, s.ends_at, s.expires_at, s.sealed_key, s.reason,
+       COALESCE(e.counter, 0)
+FROM session s LEFT JOIN epoch e ON e.appid = s.appid
+WHERE s.user_id = :user_id AND s.expires_at > :now AND s.reason IS NULL AND s.epoch = COALESCE(e.counter, 0)
+ORDER BY s.expires_at, s.created_at, s.id;
+
+-- count_sessions: how many hold in one mini program
+SELECT COUNT(*) FROM session
+WHERE appid = :appid AND epoch = :epoch AND expires_at > :now AND reason IS NULL;
+
+-- user_generation: the counter that a block or an erasure raises; no row, no such person any more
+-- on sqlite
+SELECT generation FROM user WHERE id = :user_id;
+-- on mysql
+SELECT generation FROM user WHERE id = :user_id FOR UPDATE;
+
+-- open_session: a session begins
+INSERT INTO session (id, user_id, appid, epoch, created_at, ends_at, expires_at, sealed_key)
+VALUES (:id, :user_id, :appid, :epoch, :created_at, :ends_at, :expires_at, :sealed_key);
+
+-- end_session: it ends now and its sealed key is wiped; the row says why for a day
+UPDATE session SET reason = :reason, sealed_key = NULL, expires_at = :now
+WHERE id = :id AND reason IS NULL AND expires_at > :now;
+
+-- touch_session: use extends the life of a session that holds, never its value, never a dead one
+UPDATE session SET expires_at = :until
+WHERE id = :id AND reason IS NULL AND expires_at > :now AND expires_at < :until;
+
+-- stale_sessions: what ended more than a day ago, a few at a time
+SELECT id FROM session WHERE expires_at < :before LIMIT :most;
+
+-- forget_sessions: they go
+DELETE FROM session WHERE id IN (:ids);
+
+-- expired_keys: sessions of an epoch gone by whose sealed key is still there, a few at a time
+SELECT id FROM session WHERE appid = :appid AND epoch < :epoch AND sealed_key IS NOT NULL LIMIT :most;
+
+-- wipe_keys: their keys go
+UPDATE session SET sealed_key = NULL WHERE id IN (:ids);
+
+-- epochs: the counter of every mini program that ever put everybody out
+SELECT appid, counter FROM epoch;
+
+-- epoch_of: one mini program's counter
+SELECT counter FROM epoch WHERE appid = :appid;
+
+-- raise_epoch: everybody's session in this mini program is over
+-- on sqlite
+INSERT INTO epoch (appid, counter) VALUES (:appid, 1)
+ON CONFLICT (appid) DO UPDATE SET counter = counter + 1;
+-- on mysql
+INSERT INTO epoch (appid, counter) VALUES (:appid, 1)
+ON DUPLICATE KEY UPDATE counter = counter + 1;
+
+-- claim_code: whoever writes the row may ask WeChat about the code
+-- on sqlite
+INSERT INTO code_claim (code_hash, expires_at) VALUES (:code_hash, :until)
+ON CONFLICT (code_hash) DO NOTHING;
+-- on mysql
+INSERT INTO code_claim (code_hash, expires_at) VALUES (:code_hash, :until)
+ON DUPLICATE KEY UPDATE expires_at = expires_at;
+
+-- give_back_code: WeChat was not asked, the code is still good
+DELETE FROM code_claim WHERE code_hash = :code_hash;
+
+-- forget_claims: older than any code lives
+DELETE FROM code_claim WHERE expires_at < :now;
+
+-- add_tally: one more, or several, in this window
+-- on sqlite
+INSERT INTO tally (name, n, expires_at) VALUES (:name, :n, :until)
+ON CONFLICT (name) DO UPDATE SET n = tally.n + excluded.n;
+-- on mysql
+INSERT INTO tally (name, n, expires_at) VALUES (:name, :n, :until)
+ON DUPLICATE KEY UPDATE n = n + VALUES(n);
+
+-- tally_of: how many in this window
+SELECT n FROM tally WHERE name = :name;
+
+-- forget_tallies: windows gone by
+DELETE FROM tally WHERE expires_at < :now;

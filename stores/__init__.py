@@ -1,0 +1,1 @@
+"""Everything the server remembers: people, sessions, facts about logins, keys."""

@@ -1,0 +1,202 @@
+"""MySQL and MariaDB through aiomysql, with a deadline on every call and a fair queue for connections.
+
+aiomysql has no time limit on a query and lets late-comers overtake at its pool; both are made good here. A connection
+on which anything went wrong is closed, never reused: its next answer could belong to the call before.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiomysql
+import pymysql
+
+from settings import MysqlUrl
+from stores.db.promise import READ_SECONDS, WRITE_SECONDS, Script, T
+from stores.db.schema import UPKEEP, check_version
+from stores.db.statements import Dialect, Query, Result, Row, history
+from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongCredentials, WrongSchema
+from stores.pulse import Pulse
+
+log = logging.getLogger("menshen.store")
+
+_CONNECTIONS = 10
+_MOST_WAITING = 2_000
+_REPEATS = 3
+_REPEATABLE = {1205, 1213}  # lock wait timeout, deadlock: the transaction was undone whole
+_REFUSES_TO_WRITE = {1021, 1114, 1290, 1836, 3100}  # disk full, table full, read-only in its three ways
+_WRONG_CREDENTIALS = {1044, 1045, 1698}
+_NO_SUCH_DATABASE = 1049
+_NO_SUCH_TABLE = 1146
+_UPGRADE_LOCK = "menshen_upgrade"
+# A value that does not fit is an error, not cut; notes ("table exists already") are no news and stay on the server.
+_SESSION = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', sql_notes = 0"
+
+
+class Mysql:
+    """The engine for a MySQL or MariaDB server. One instance belongs to one event loop."""
+
+    dialect: Dialect = "mysql"
+
+    def __init__(self, where: MysqlUrl) -> None:
+        self._where = where
+        self._pool: asyncio.Future[Any] | None = None
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._waiting = 0
+        self._pulse = Pulse("the user database", self.ping, StoreTrouble)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the last call got an answer."""
+        return self._pulse.beats
+
+    async def start(self) -> None:
+        """Connects. Raises WrongSchema or WrongCredentials; a server that is merely away will be asked again."""
+        try:
+            await self.ping()
+        except (WrongSchema, WrongCredentials):
+            raise
+        except StoreTrouble:
+            log.warning("starting without the user database; logins wait for it")
+
+    async def ping(self) -> None:
+        """Returns when the server answers and its schema is of our version."""
+        async with self._connection(READ_SECONDS) as connection:
+            check_version(await _version(connection))
+
+    async def upgrade(self) -> list[int]:
+        """Applies every version that is missing; one starter at a time, and safe to repeat after an interruption."""
+        async with self._connection(300) as connection:
+            await _run(connection, "SELECT GET_LOCK(%(name)s, 60)", {"name": _UPGRADE_LOCK})
+            found = await _version(connection)
+            missing = {number: parts for number, parts in history("mysql").items() if number > found}
+            for number, parts in missing.items():
+                for part in parts:
+                    await _run(connection, part, {})
+                await _ask(connection, UPKEEP["note_version"](version=number, now=int(time.time())))
+            await connection.commit()
+            return list(missing)
+
+    async def read(self, query: Query) -> list[Row]:
+        """See Database.read."""
+        async with self._connection(READ_SECONDS) as connection:
+            return list((await _ask(connection, query)).rows)
+
+    async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
+        """See Database.write. Whether a commit is on disk is for innodb_flush_log_at_trx_commit to say."""
+        async with self._connection(WRITE_SECONDS) as connection:
+            for repeat in range(_REPEATS + 1):
+                try:
+                    return await _transaction(connection, make())
+                except pymysql.MySQLError as error:
+                    if error.args[0] not in _REPEATABLE or repeat == _REPEATS:
+                        raise
+                    await connection.rollback()
+        raise AssertionError("the loop above returns or raises")
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._pulse.stop()
+        if self._pool is not None:
+            pool = await self._pool
+            pool.terminate()
+            await pool.wait_closed()
+            self._pool = None
+
+    @asynccontextmanager
+    async def _connection(self, seconds: float) -> AsyncIterator[Any]:
+        """One connection in its turn, for at most `seconds` with the waiting; driver errors leave as our own."""
+        if self._waiting >= _MOST_WAITING:
+            raise UsersAway("too many calls are waiting")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(seconds), self._turns, self._borrowed() as connection:
+                yield connection
+        except (OSError, EOFError, pymysql.MySQLError) as error:  # OSError holds TimeoutError too
+            raise self._trouble(error) from None
+        else:
+            self._pulse.beats = True
+        finally:
+            self._waiting -= 1
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Any]:
+        if self._pool is None:
+            self._pool = self._new_pool()
+        pool = await self._pool
+        connection = await pool.acquire()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            await pool.release(connection)
+
+    def _new_pool(self) -> "asyncio.Future[Any]":
+        """The pool to be; it opens no connection by itself, so this cannot fail or wait."""
+        pool: asyncio.Future[Any] = asyncio.ensure_future(
+            aiomysql.create_pool(
+                minsize=0,
+                maxsize=_CONNECTIONS,
+                host=self._where.host,
+                port=self._where.port,
+                user=self._where.user,
+                password=self._where.password.reveal(),
+                db=self._where.name,
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=READ_SECONDS,
+                init_command=_SESSION,
+            )
+        )
+        return pool
+
+    def _trouble(self, error: OSError | EOFError | pymysql.MySQLError) -> StoreTrouble:
+        """Our word for an error of the driver, whose own text may quote values and is dropped."""
+        code = error.args[0] if isinstance(error, pymysql.MySQLError) and error.args else 0
+        why = f"error {code}" if code else type(error).__name__
+        if code in _REFUSES_TO_WRITE:
+            return StoreFull(why)
+        self._pulse.lost(why)
+        if code in _WRONG_CREDENTIALS:
+            return WrongCredentials("MySQL refuses the user name or password in DATABASE")
+        if code == _NO_SUCH_DATABASE:
+            return WrongSchema("DATABASE names a database that does not exist: create it first")
+        return UsersAway(why)
+
+
+async def _run(connection: Any, text: str, values: Any) -> Result:
+    async with connection.cursor() as cursor:
+        await cursor.execute(text, values or None)
+        rows = await cursor.fetchall() if cursor.description else ()
+        return Result(rows, max(cursor.rowcount, 0))
+
+
+async def _ask(connection: Any, query: Query) -> Result:
+    text, values = query.bound("mysql")
+    return await _run(connection, text, values)
+
+
+async def _transaction(connection: Any, script: Script[T]) -> T:
+    await connection.begin()
+    try:
+        query = next(script)
+        while True:
+            query = script.send(await _ask(connection, query))
+    except StopIteration as end:
+        await connection.commit()
+        value: T = end.value
+        return value
+
+
+async def _version(connection: Any) -> int:
+    try:
+        return int((await _ask(connection, UPKEEP["schema_version"]())).rows[0][0])
+    except pymysql.MySQLError as error:
+        if error.args[0] == _NO_SUCH_TABLE:
+            return 0
+        raise

@@ -1,0 +1,21 @@
+"""Whether a database is of the version that this program needs."""
+
+from stores.db.statements import history, load
+from stores.errors import WrongSchema
+
+UPKEEP = load("upkeep.sql")
+NEWEST = max(history("sqlite"))
+
+
+def check_version(found: int) -> None:
+    """Raises WrongSchema unless `found` is the version of this program."""
+    if found > NEWEST:
+        raise WrongSchema(
+            f"the database is of version {found}, newer than this program's {NEWEST}: start the newer program, "
+            "or restore a backup made before the upgrade"
+        )
+    if found < NEWEST:
+        raise WrongSchema(
+            f"the database is of version {found}, this program needs {NEWEST}: run 'python server.py upgrade', "
+            "or set AUTO_UPGRADE"
+        )

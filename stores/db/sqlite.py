@@ -1,0 +1,264 @@
+"""SQLite in one file: reads in the loop, writes through one thread that commits many at once.
+
+A read by key takes microseconds, less than handing it to a thread would. A write waits for the disk, so it never runs
+in the loop: one thread takes everything that is waiting, commits it as one transaction and only then answers.
+"""
+
+import asyncio
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stores.db.promise import WRITE_SECONDS, Script, T
+from stores.db.schema import NEWEST, UPKEEP, check_version
+from stores.db.statements import Dialect, Query, Result, Row, history
+from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
+
+log = logging.getLogger("menshen.store")
+
+_MOST_WAITING = 5_000
+_MOST_IN_ONE_COMMIT = 256
+_BUSY_MILLISECONDS = 1_000  # another process of ours may hold the write lock for a moment
+_REFUSES_TO_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
+
+
+@dataclass
+class _Job:
+    """One script on its way through the writer thread."""
+
+    make: Callable[[], Script[Any]]
+    durable: bool
+    answer: asyncio.Future[Any]
+
+
+def trouble(error: sqlite3.Error) -> StoreTrouble:
+    """Our word for an error of SQLite."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest only details
+    if code in _REFUSES_TO_WRITE:
+        return StoreFull("SQLite cannot write")
+    if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        log.error("SQLite: %s", error)
+    return UsersAway("SQLite did not do it")
+
+
+class Sqlite:
+    """The embedded engine. One instance belongs to one event loop."""
+
+    dialect: Dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(_MOST_WAITING)
+        self._thread: threading.Thread | None = None
+        self._reader: sqlite3.Connection | None = None
+
+    @property
+    def answers(self) -> bool:
+        """A file is always there to be asked; each call tells for itself."""
+        return True
+
+    async def start(self) -> None:
+        """Opens the file. Raises WrongSchema when it is missing, empty, no database, or of another version."""
+        if not self.path.exists():
+            raise WrongSchema(f"there is no database at {self.path}: start the server once, or run 'upgrade'")
+        connection = self._open("NORMAL")
+        try:
+            check_version(_version(connection))
+        except BaseException:
+            connection.close()
+            raise
+        connection.execute("PRAGMA query_only = ON")
+        self._reader = connection
+        self._thread = threading.Thread(target=self._write_on, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    async def upgrade(self) -> list[int]:
+        """Applies every version that is missing, each in one transaction, after a copy of the file was put aside."""
+        self._make_file()
+        connection = self._open("FULL")
+        try:
+            return _apply_history(connection, self.path)
+        finally:
+            connection.close()
+
+    async def ping(self) -> None:
+        """Returns when the file can be read."""
+        await self.read(UPKEEP["schema_version"]())
+
+    async def read(self, query: Query) -> list[Row]:
+        """See Database.read. Runs in the loop: for statements that an index answers."""
+        if self._reader is None:
+            raise UsersAway("the database is not open")
+        text, values = query.bound("sqlite")
+        try:
+            return self._reader.execute(text, values).fetchall()
+        except sqlite3.Error as error:
+            raise trouble(error) from error
+
+    async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
+        """See Database.write."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            self._jobs.put_nowait(_Job(make, durable, answer))
+        except queue.Full:
+            raise UsersAway("too many writes are waiting") from None
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                return await answer
+        except TimeoutError:
+            raise UsersAway("the disk did not answer in time") from None
+
+    async def close(self) -> None:
+        """Lets the thread finish what it accepted, then closes the file."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _make_file(self) -> None:
+        """An empty file that only its owner can read; SQLite gives its side files the same mode."""
+        if self.path.exists():
+            if self.path.stat().st_size == 0:
+                raise WrongSchema(f"{self.path} is empty, which no database is: restore a backup, or remove the file")
+            return
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+    def _open(self, synchronous: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1000)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise WrongSchema(
+                f"{self.path} is not a database any more ({error}): restore a backup; nothing was changed"
+            ) from None
+        return connection
+
+    def _write_on(self) -> None:
+        """The writer thread: takes what is waiting, commits it, answers, until it is told to stop."""
+        durable, relaxed = self._open("FULL"), self._open("NORMAL")
+        stop = False
+        while not stop:
+            batch, stop = self._waiting()
+            for connection, wanted in ((durable, True), (relaxed, False)):
+                jobs = [job for job in batch if job.durable is wanted and not job.answer.cancelled()]
+                if jobs:
+                    _commit(connection, jobs)
+        durable.close()
+        relaxed.close()
+
+    def _waiting(self) -> tuple[list[_Job], bool]:
+        """Everything that waits now, at least one job or the word to stop."""
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == _MOST_IN_ONE_COMMIT:
+                return batch, False
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The version of the schema; 0 where there is none yet. Raises WrongSchema when the file is damaged."""
+    try:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchone():
+            return 0
+        return int(connection.execute(UPKEEP["schema_version"].text["sqlite"]).fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        raise WrongSchema(f"the database file is damaged ({error}): restore a backup; nothing was changed") from None
+
+
+def _apply_history(connection: sqlite3.Connection, path: Path) -> list[int]:
+    found = _version(connection)
+    if found > NEWEST:
+        check_version(found)
+    missing = {number: parts for number, parts in history("sqlite").items() if number > found}
+    if missing and found:
+        _put_copy_aside(connection, path.with_name(f"{path.name}.before-version-{max(missing)}"))
+    for number, parts in missing.items():
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for part in parts:
+                connection.execute(part)
+            values = {"version": number, "now": int(time.time())}
+            connection.execute(UPKEEP["note_version"].text["sqlite"], values)
+    return list(missing)
+
+
+def _put_copy_aside(connection: sqlite3.Connection, path: Path) -> None:
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection.execute("VACUUM INTO ?", (str(path),))
+
+
+def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+    """Plays the jobs in one transaction; each gets its outcome once the commit holds, or all get the trouble."""
+    outcomes: list[Any]
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_play_apart(connection, job) for job in jobs]
+        connection.execute("COMMIT")
+    except Exception as error:  # whatever it was, the thread goes on: without it nothing is ever written again
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if not isinstance(error, sqlite3.Error):
+            log.exception("a script went wrong")
+        outcomes = [trouble(error) if isinstance(error, sqlite3.Error) else UsersAway()] * len(jobs)
+    _deliver(jobs, outcomes)
+
+
+def _play_apart(connection: sqlite3.Connection, job: _Job) -> Any:
+    """One script within a savepoint: what it returned, or the exception that undid it."""
+    connection.execute("SAVEPOINT job")
+    try:
+        outcome = _play(connection, job.make())
+    except Exception as error:
+        if not connection.in_transaction:
+            raise  # a full disk makes SQLite undo the whole transaction: nobody's part of it holds
+        connection.execute("ROLLBACK TO job")
+        outcome = trouble(error) if isinstance(error, sqlite3.Error) else error
+    connection.execute("RELEASE job")
+    return outcome
+
+
+def _play(connection: sqlite3.Connection, script: Script[Any]) -> Any:
+    try:
+        query = next(script)
+        while True:
+            text, values = query.bound("sqlite")
+            done = connection.execute(text, values)
+            query = script.send(Result(done.fetchall(), max(done.rowcount, 0)))
+    except StopIteration as end:
+        return end.value
+
+
+def _deliver(jobs: list[_Job], outcomes: list[Any]) -> None:
+    def hand_over() -> None:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                job.answer.set_exception(outcome)
+            else:
+                job.answer.set_result(outcome)
+
+    try:
+        jobs[0].answer.get_loop().call_soon_threadsafe(hand_over)
+    except RuntimeError:
+        log.debug("the loop ended before %d writes could be answered", len(jobs))

@@ -1,0 +1,421 @@
+"""Sessions in Redis: one packed value each, sorted-set indexes, MULTI/EXEC where two things must happen together.
+
+No Lua: an ACL can then deny scripting. What a script would check beforehand is read in the same transaction and, if it
+forbids the session, the session is taken out again before its token was told to anybody.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stores.errors import SessionsAway, StoreFull, StoreTrouble
+from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, epitaph, tombstone
+from stores.sessions.promise import (
+    CLAIM_SECONDS,
+    MEMORY_SECONDS,
+    TALLY_SECONDS,
+    Admission,
+    Opening,
+    PersonChanged,
+    Reason,
+    Session,
+    SessionGone,
+    TooManySessions,
+)
+from stores.sessions.redis_keys import Keys
+from stores.sessions.redis_link import CALL_SECONDS, Conflict, Pipeline, RedisLink
+from stores.sessions.shared_lookup import SharedLookup
+
+log = logging.getLogger("menshen.store")
+
+_A_FEW = 200
+_REPEATS = 5
+_PAUSE_SECONDS = 0.25
+_REASON_SECONDS = 0.1  # why a session ended is a courtesy and must not make a verify late
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One value of a shared look-up, with the epochs that were read beside it."""
+
+    epochs: Mapping[str, int]
+    value: bytes | None
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What the transaction that wrote a session saw."""
+
+    epochs: Mapping[str, int]
+    generation: int
+    handles: list[bytes]  # of the person's sessions that hold, if there is a limit; the one that ends first at the top
+
+
+class RedisSessions:
+    """The promise, kept in one Redis (alone, or the master that a name leads to)."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        packer: Packer,
+        appids: Sequence[str],
+        all_epochs: Callable[[], Awaitable[Mapping[str, int]]],
+    ) -> None:
+        """`all_epochs` reads the epochs from where they are kept for good, for a Redis that does not know them."""
+        self._link = link
+        self._client = link.client
+        self._keys = keys
+        self._packer = packer
+        self._appids = tuple(appids)
+        self._all_epochs = all_epochs
+        self._lookup: SharedLookup[_Found] = SharedLookup(self._ask)
+        self._read_epochs: tuple[bytes, Mapping[str, int]] = (b"", {})
+        self._reminder: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """See Sessions.start."""
+        await self._link.start()
+        try:
+            await self.set_epochs(await self._all_epochs())
+        except StoreTrouble:
+            log.warning("the session store could not be told the epochs yet")
+
+    async def ping(self) -> None:
+        """See Sessions.ping."""
+        self._epochs(await self._call(self._client.get(self._keys.epochs)))
+
+    async def advice(self) -> list[str]:
+        """See Sessions.advice."""
+        return await self._link.advice()
+
+    async def close(self) -> None:
+        """See Sessions.close."""
+        if self._reminder is not None:
+            self._reminder.cancel()
+        await self._lookup.close()
+        await self._link.close()
+
+    # Before a login
+
+    async def admit(self, code_hash: bytes, tally: str) -> Admission:
+        """See Sessions.admit."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.get(self._keys.epochs)
+        pipe.set(self._keys.claim(code_hash), b"", nx=True, ex=CLAIM_SECONDS)
+        self._tally(pipe, tally, 1)
+        raw, claimed, total, _ = await self._call(pipe.execute())
+        self._epochs(raw)
+        return Admission(bool(claimed), int(total))
+
+    async def give_back(self, code_hash: bytes) -> None:
+        """See Sessions.give_back."""
+        await self._call(self._client.delete(self._keys.claim(code_hash)))
+
+    async def add_tallies(self, tallies: Mapping[str, int]) -> dict[str, int]:
+        """See Sessions.add_tallies."""
+        pipe = self._client.pipeline(transaction=False)
+        for name, n in tallies.items():
+            self._tally(pipe, name, n)
+        answers = await self._call(pipe.execute())
+        return {name: int(total) for name, total in zip(tallies, answers[::2], strict=True)}
+
+    def _tally(self, pipe: Pipeline, name: str, n: int) -> None:
+        pipe.incrby(self._keys.tally(name), n)
+        pipe.expire(self._keys.tally(name), 2 * TALLY_SECONDS)
+
+    # A session begins
+
+    async def open(self, opening: Opening, now: int) -> list[bytes]:
+        """See Sessions.open."""
+        epochs = self._read_epochs[1]
+        for _ in range(_REPEATS):
+            session = _session(opening, epochs.get(opening.appid, 0))
+            written = await self._write(session, opening, now)
+            epochs = written.epochs
+            if written.generation > opening.generation:
+                await self._take_out(session)
+                raise PersonChanged
+            if epochs.get(opening.appid, 0) == session.epoch:
+                return await self._make_room(session, opening, written.handles, now)
+            await self._take_out(session)  # everybody was put out just now; this login came after that
+        raise SessionsAway("the epochs do not come to rest")
+
+    async def _write(self, session: Session, opening: Opening, now: int) -> _Written:
+        app, user = self._keys.indexes(session)
+        handle = session.id[:HANDLE_BYTES]
+        # Sessions of one second are told apart by the fraction, so that "the oldest" means the same to everybody.
+        score = session.expires_at + time.time() % 1
+        pipe = self._client.pipeline(transaction=True)
+        pipe.get(self._keys.epochs)
+        pipe.zscore(self._keys.generations, session.user_id)
+        pipe.set(self._keys.session(handle), self._packer.pack(session), exat=session.expires_at)
+        pipe.zadd(app, {handle: score})
+        pipe.zremrangebyscore(user, "-inf", now - MEMORY_SECONDS)
+        pipe.zadd(user, {handle: score})
+        pipe.expireat(user, session.ends_at + MEMORY_SECONDS, nx=True)
+        pipe.expireat(user, session.ends_at + MEMORY_SECONDS, gt=True)  # GT alone does nothing to a key without an end
+        if opening.limit:
+            pipe.zrange(user, now, "+inf", byscore=True)
+        raw, generation, *_, last = await self._call(pipe.execute())
+        if raw is None:
+            await self._take_out(session)
+        return _Written(self._epochs(raw), int(generation or 0), last if opening.limit else [])
+
+    async def _make_room(self, session: Session, opening: Opening, handles: list[bytes], now: int) -> list[bytes]:
+        """Ends what is over the limit. When logins race, each counts all that came before it, so N are left."""
+        excess = handles[: max(len(handles) - opening.limit, 0)] if opening.limit else []
+        if excess and opening.overflow == "refuse":
+            await self._take_out(session)
+            raise TooManySessions
+        return [each.id for each in await self._end_handles(excess, "replaced", now)]
+
+    async def _take_out(self, session: Session) -> None:
+        """A session whose token nobody was told goes without a trace."""
+        handle = session.id[:HANDLE_BYTES]
+        pipe = self._client.pipeline(transaction=True)
+        pipe.delete(self._keys.session(handle))
+        for index in self._keys.indexes(session):
+            pipe.zrem(index, handle)
+        await self._call(pipe.execute())
+
+    async def bar(self, user_id: int, generation: int) -> None:
+        """See Sessions.bar. GT: of two blocks at once the higher generation stays."""
+        await self._call(self._client.zadd(self._keys.generations, {user_id: generation}, gt=True))
+
+    # A session is looked up
+
+    async def find(self, session: bytes, now: int) -> Session:
+        """See Sessions.find."""
+        found = await self._lookup.get(session)
+        if found.value is None:
+            raise SessionGone(await self._why_missing(session, now))
+        if reason := epitaph(found.value):
+            raise SessionGone(reason)
+        try:
+            held = self._packer.unpack(session[:HANDLE_BYTES], found.value)
+        except NotOurs:
+            log.error("a value in Redis is not a session of ours; it is not believed")
+            raise SessionGone from None
+        if held.id != session:
+            raise SessionGone
+        if held.epoch != found.epochs.get(held.appid, 0):
+            raise SessionGone("revoked")
+        if held.ends_at <= now:
+            raise SessionGone("expired")
+        return held
+
+    async def _ask(self, ids: list[bytes]) -> list[_Found]:
+        keys = [self._keys.session(each[:HANDLE_BYTES]) for each in ids]
+        raw, *values = await self._call(self._client.mget(self._keys.epochs, *keys))
+        epochs = self._epochs(raw)
+        return [_Found(epochs, value) for value in values]
+
+    def _epochs(self, raw: bytes | None) -> Mapping[str, int]:
+        """The counters. A Redis without them came back empty or poorer: nothing it says about sessions counts yet."""
+        if raw is None:
+            self._remind()
+            raise SessionsAway("Redis came back without its epochs")
+        if raw != self._read_epochs[0]:
+            self._read_epochs = raw, json.loads(raw)
+        return self._read_epochs[1]
+
+    async def _why_missing(self, session: bytes, now: int) -> Reason | None:
+        """`expired` when the session still stands in an index; its value went by itself."""
+        pipe = self._client.pipeline(transaction=False)
+        for appid in self._appids:
+            pipe.zscore(self._keys.app(appid, self._read_epochs[1].get(appid, 0)), session[:HANDLE_BYTES])
+        try:
+            scores = await self._call(pipe.execute(), _REASON_SECONDS)
+        except StoreTrouble:
+            return None
+        return "expired" if any(score is not None for score in scores) else None
+
+    async def live(self, user_id: int, appid: str, now: int) -> list[Session]:
+        """See Sessions.live."""
+        raw = await self._call(self._client.get(self._keys.epochs))
+        epoch = self._epochs(raw).get(appid, 0)
+        index = self._keys.user(user_id, epoch)
+        scored = await self._call(self._client.zrange(index, now, "+inf", byscore=True, withscores=True))
+        values = await self._values([handle for handle, _ in scored])
+        found = [
+            self._unpacked(handle, value, int(score)) for (handle, score), value in zip(scored, values, strict=True)
+        ]
+        return [each for each in found if each and each.ends_at > now and each.epoch == epoch]
+
+    async def count(self, appid: str, now: int) -> int:
+        """See Sessions.count."""
+        epoch = self._epochs(await self._call(self._client.get(self._keys.epochs))).get(appid, 0)
+        return int(await self._call(self._client.zcount(self._keys.app(appid, epoch), now, "+inf")))
+
+    async def _values(self, handles: Sequence[bytes]) -> list[bytes | None]:
+        if not handles:
+            return []
+        values: list[bytes | None] = await self._call(self._client.mget([self._keys.session(each) for each in handles]))
+        return values
+
+    def _unpacked(self, handle: bytes, value: bytes | None, expires_at: int | None = None) -> Session | None:
+        """The session, or None for what is missing, ended or not ours."""
+        if value is None:
+            return None
+        try:
+            return self._packer.unpack(handle, value, expires_at)
+        except NotOurs:
+            return None
+
+    # A session ends, or goes on
+
+    async def end(self, sessions: Iterable[bytes], reason: Reason, now: int) -> list[Session]:
+        """See Sessions.end."""
+        ids = set(sessions)
+        return await self._end_handles([each[:HANDLE_BYTES] for each in ids], reason, now, only=ids)
+
+    async def _end_handles(
+        self, handles: Sequence[bytes], reason: Reason, now: int, only: set[bytes] | None = None
+    ) -> list[Session]:
+        ended: list[Session] = []
+        for start in range(0, len(handles), _A_FEW):
+            some = handles[start : start + _A_FEW]
+            held = {}
+            for handle, value in zip(some, await self._values(some), strict=True):
+                session = self._unpacked(handle, value)
+                if session and (only is None or session.id in only):
+                    held[session] = value
+            ended += await self._end_held(held, reason, now)
+        return ended
+
+    async def _end_held(self, held: Mapping[Session, bytes | None], reason: Reason, now: int) -> list[Session]:
+        """Puts a tombstone in the place of each; of two who end the same session, one is told that it held."""
+        if not held:
+            return []
+        try:
+            replaced = await self._replace(held, reason)
+        except StoreFull:
+            # A full Redis refuses the tombstone but not the deletion: the session must end, its reason is forgotten.
+            replaced = await self._delete(held)
+        epochs = self._read_epochs[1]
+        return [
+            session
+            for session, was_there in zip(held, replaced, strict=True)
+            if was_there and session.ends_at > now and session.epoch == epochs.get(session.appid, 0)
+        ]
+
+    async def _replace(self, held: Mapping[Session, bytes | None], reason: Reason) -> list[bool]:
+        pipe = self._client.pipeline(transaction=True)
+        for session in held:
+            key = self._keys.session(session.id[:HANDLE_BYTES])
+            pipe.set(key, tombstone(reason), xx=True, get=True, ex=MEMORY_SECONDS)
+            self._unindex(pipe, session)
+        answers = await self._call(pipe.execute())
+        return [before == value for before, value in zip(answers[::3], held.values(), strict=True)]
+
+    async def _delete(self, held: Mapping[Session, bytes | None]) -> list[bool]:
+        pipe = self._client.pipeline(transaction=True)
+        for session in held:
+            pipe.delete(self._keys.session(session.id[:HANDLE_BYTES]))
+            self._unindex(pipe, session)
+        answers = await self._call(pipe.execute())
+        return [bool(deleted) for deleted in answers[::3]]
+
+    def _unindex(self, pipe: Pipeline, session: Session) -> None:
+        for index in self._keys.indexes(session):
+            pipe.zrem(index, session.id[:HANDLE_BYTES])
+
+    async def touch(self, used: Mapping[Session, int], now: int) -> None:
+        """See Sessions.touch. Only lifetimes move: writing the value could revive a session ended a moment ago."""
+        pipe = self._client.pipeline(transaction=False)
+        for session, until in used.items():
+            handle = session.id[:HANDLE_BYTES]
+            pipe.expireat(self._keys.session(handle), until, gt=True)
+            for index in self._keys.indexes(session):
+                pipe.zadd(index, {handle: until}, xx=True, gt=True)
+        await self._call(pipe.execute())
+
+    # Everybody's session ends
+
+    async def set_epochs(self, epochs: Mapping[str, int]) -> None:
+        """See Sessions.set_epochs."""
+        for _ in range(_REPEATS):
+            if await self._call(self._merge(epochs)):
+                return
+        raise SessionsAway("the epochs do not come to rest")
+
+    async def _merge(self, epochs: Mapping[str, int]) -> bool:
+        """Raises the counters that are lower. False when another process changed them in between."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            await pipe.watch(self._keys.epochs)
+            raw = await pipe.get(self._keys.epochs)
+            before = json.loads(raw) if raw else {}
+            after = before | {appid: max(n, before.get(appid, 0)) for appid, n in epochs.items()}
+            if raw is not None and after == before:
+                return True
+            pipe.multi()
+            pipe.set(self._keys.epochs, json.dumps(after, sort_keys=True).encode("ascii"))
+            for appid, counter in after.items():
+                for old in range(before.get(appid, 0), counter):
+                    pipe.sadd(self._keys.outdated, self._keys.app(appid, old))
+            try:
+                await pipe.execute()
+            except Conflict:
+                return False
+            return True
+
+    def _remind(self) -> None:
+        """Tells Redis the epochs again, once at a time."""
+        if self._reminder is None or self._reminder.done():
+            self._reminder = asyncio.get_running_loop().create_task(self._tell_epochs())
+
+    async def _tell_epochs(self) -> None:
+        try:
+            await self.set_epochs(await self._all_epochs())
+            log.warning("the session store had lost its epochs and was told them again")
+        except StoreTrouble:
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    # What is over is forgotten
+
+    async def sweep(self, now: int) -> int:
+        """See Sessions.sweep."""
+        epochs = self._epochs(await self._call(self._client.get(self._keys.epochs)))
+        swept = await self._empty_outdated(now)
+        for appid in self._appids:
+            index = self._keys.app(appid, epochs.get(appid, 0))
+            before = now - MEMORY_SECONDS
+            old = await self._call(self._client.zrange(index, "-inf", before, byscore=True, offset=0, num=_A_FEW))
+            if old:
+                await self._call(self._client.zrem(index, *old))
+            swept += len(old)
+        return swept
+
+    async def _empty_outdated(self, now: int) -> int:
+        """A few sessions of an epoch gone by: their sealed keys go now, not when they would have expired."""
+        index = await self._call(self._client.srandmember(self._keys.outdated))
+        if index is None:
+            return 0
+        handles = await self._call(self._client.zrange(index, 0, _A_FEW - 1))
+        if not handles:
+            await self._call(self._client.srem(self._keys.outdated, index))
+            return 0
+        await self._end_handles(handles, "revoked", now)
+        await self._call(self._client.zrem(index, *handles))
+        return len(handles)
+
+    async def _call(self, answer: Awaitable[Any], seconds: float = CALL_SECONDS) -> Any:
+        return await self._link.call(answer, seconds)
+
+
+def _session(opening: Opening, epoch: int) -> Session:
+    return Session(
+        opening.id,
+        opening.user_id,
+        opening.appid,
+        epoch,
+        opening.created_at,
+        opening.ends_at,
+        opening.expires_at,
+        opening.sealed_key,
+    )

@@ -1,0 +1,237 @@
+"""Sessions beside the users, in SQLite or MySQL: the engine for a first server that needs nothing else installed."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from stores.db import Database, Result, Row, Script, load
+from stores.errors import SessionsAway, UsersAway
+from stores.sessions.promise import (
+    CLAIM_SECONDS,
+    MEMORY_SECONDS,
+    TALLY_SECONDS,
+    Admission,
+    Opening,
+    PersonChanged,
+    Reason,
+    Session,
+    SessionGone,
+    TooManySessions,
+)
+from stores.sessions.shared_lookup import SharedLookup
+
+SQL = load("sessions.sql")
+_A_FEW = 200
+
+
+@contextmanager
+def _as_sessions() -> Iterator[None]:
+    """Whoever asked for a session is told that sessions are away, not users."""
+    try:
+        yield
+    except UsersAway as away:
+        raise SessionsAway(str(away)) from None
+
+
+class SqlSessions:
+    """The promise, kept in the tables `session`, `epoch`, `code_claim` and `tally`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._lookup: SharedLookup[Row | None] = SharedLookup(self._ask)
+
+    async def start(self) -> None:
+        """The database is opened by whoever made it."""
+
+    async def ping(self) -> None:
+        """See Sessions.ping."""
+        with _as_sessions():
+            await self._db.ping()
+
+    async def advice(self) -> list[str]:
+        """Nothing: SQLite is set up by us, and MySQL's own settings are looked at elsewhere."""
+        return []
+
+    async def admit(self, code_hash: bytes, tally: str) -> Admission:
+        """See Sessions.admit. Not durable: a claim lost to a power cut meets WeChat's own memory of the code."""
+        now = int(time.time())
+
+        def script() -> Script[Admission]:
+            claim = yield SQL["claim_code"](code_hash=code_hash, until=now + CLAIM_SECONDS)
+            return Admission(claim.changed == 1, (yield from _count(tally, 1, now)))
+
+        with _as_sessions():
+            return await self._db.write(script, durable=False)
+
+    async def give_back(self, code_hash: bytes) -> None:
+        """See Sessions.give_back."""
+
+        def script() -> Script[None]:
+            yield SQL["give_back_code"](code_hash=code_hash)
+
+        with _as_sessions():
+            await self._db.write(script, durable=False)
+
+    async def add_tallies(self, tallies: Mapping[str, int]) -> dict[str, int]:
+        """See Sessions.add_tallies."""
+        now = int(time.time())
+
+        def script() -> Script[dict[str, int]]:
+            totals = {}
+            for name, n in tallies.items():
+                totals[name] = yield from _count(name, n, now)
+            return totals
+
+        with _as_sessions():
+            return await self._db.write(script, durable=False)
+
+    async def open(self, opening: Opening, now: int) -> list[bytes]:
+        """See Sessions.open."""
+
+        def script() -> Script[list[bytes]]:
+            found = yield SQL["user_generation"](user_id=opening.user_id)
+            if not found.rows or found.rows[0][0] > opening.generation:
+                raise PersonChanged
+            ended = yield from _make_room(opening, now)
+            epoch = yield SQL["epoch_of"](appid=opening.appid)
+            yield SQL["open_session"](
+                id=opening.id,
+                user_id=opening.user_id,
+                appid=opening.appid,
+                epoch=epoch.rows[0][0] if epoch.rows else 0,
+                created_at=opening.created_at,
+                ends_at=opening.ends_at,
+                expires_at=opening.expires_at,
+                sealed_key=opening.sealed_key,
+            )
+            return ended
+
+        with _as_sessions():
+            return await self._db.write(script)
+
+    async def find(self, session: bytes, now: int) -> Session:
+        """See Sessions.find."""
+        row = await self._lookup.get(session)
+        if row is None:
+            raise SessionGone
+        *fields, reason, counter = row
+        if reason is not None:
+            raise SessionGone(reason)
+        found = Session(*fields)
+        if found.epoch != counter:
+            raise SessionGone("revoked")
+        if found.expires_at <= now:
+            raise SessionGone("expired")
+        return found
+
+    async def _ask(self, ids: list[bytes]) -> list[Row | None]:
+        with _as_sessions():
+            rows = await self._db.read(SQL["sessions_by_id"](ids=ids))
+        by_id = {row[0]: row for row in rows}
+        return [by_id.get(each) for each in ids]
+
+    async def end(self, sessions: Iterable[bytes], reason: Reason, now: int) -> list[Session]:
+        """See Sessions.end."""
+        ids = list(sessions)
+
+        def script() -> Script[list[Session]]:
+            found = yield SQL["sessions_by_id"](ids=ids)
+            ended = []
+            for session in _holding(found, now):
+                done = yield SQL["end_session"](id=session.id, reason=reason, now=now)
+                if done.changed:
+                    ended.append(session)
+            return ended
+
+        if not ids:
+            return []
+        with _as_sessions():
+            return await self._db.write(script)
+
+    async def bar(self, user_id: int, generation: int) -> None:
+        """Nothing to do: `open` reads the generation from the person's own row, in the same transaction."""
+
+    async def live(self, user_id: int, appid: str, now: int) -> list[Session]:
+        """See Sessions.live."""
+        with _as_sessions():
+            rows = await self._db.read(SQL["live_sessions"](user_id=user_id, now=now))
+        return _holding(Result(rows), now)
+
+    async def count(self, appid: str, now: int) -> int:
+        """See Sessions.count."""
+        with _as_sessions():
+            epoch = await self._db.read(SQL["epoch_of"](appid=appid))
+            counter = epoch[0][0] if epoch else 0
+            rows = await self._db.read(SQL["count_sessions"](appid=appid, epoch=counter, now=now))
+        return int(rows[0][0])
+
+    async def touch(self, used: Mapping[Session, int], now: int) -> None:
+        """See Sessions.touch."""
+
+        def script() -> Script[None]:
+            for session, until in used.items():
+                yield SQL["touch_session"](id=session.id, until=until, now=now)
+
+        with _as_sessions():
+            await self._db.write(script, durable=False)
+
+    async def set_epochs(self, epochs: Mapping[str, int]) -> None:
+        """Nothing to do: a look-up reads the counter from the same database."""
+
+    async def sweep(self, now: int) -> int:
+        """See Sessions.sweep."""
+
+        def script() -> Script[int]:
+            yield SQL["forget_claims"](now=now)
+            yield SQL["forget_tallies"](now=now)
+            stale = yield SQL["stale_sessions"](before=now - MEMORY_SECONDS, most=_A_FEW)
+            if stale.rows:
+                yield SQL["forget_sessions"](ids=[row[0] for row in stale.rows])
+            return len(stale.rows) + (yield from _wipe_keys())
+
+        with _as_sessions():
+            return await self._db.write(script, durable=False)
+
+    async def close(self) -> None:
+        """See Sessions.close."""
+        await self._lookup.close()
+
+
+def _count(name: str, n: int, now: int) -> Script[int]:
+    """Adds to a tally whose name holds its own minute."""
+    yield SQL["add_tally"](name=name, n=n, until=now + 2 * TALLY_SECONDS)
+    total = yield SQL["tally_of"](name=name)
+    return int(total.rows[0][0])
+
+
+def _holding(found: Result, now: int) -> list[Session]:
+    """The rows of `sessions_by_id` or `live_sessions` that are sessions still."""
+    return [
+        Session(*fields)
+        for *fields, reason, counter in found.rows
+        if reason is None and fields[3] == counter and fields[6] > now
+    ]
+
+
+def _make_room(opening: Opening, now: int) -> Script[list[bytes]]:
+    """Ends what is over the limit, or raises TooManySessions; gives the ids that were ended."""
+    if not opening.limit:
+        return []
+    found = yield SQL["live_sessions"](user_id=opening.user_id, now=now)
+    too_many = [session.id for session in _holding(found, now)][: max(len(found.rows) - opening.limit + 1, 0)]
+    if too_many and opening.overflow == "refuse":
+        raise TooManySessions
+    for session in too_many:
+        yield SQL["end_session"](id=session, reason="replaced", now=now)
+    return too_many
+
+
+def _wipe_keys() -> Script[int]:
+    """Wipes sealed keys of epochs gone by, a few at a time; their sessions are dead already."""
+    wiped = 0
+    for appid, counter in (yield SQL["epochs"]()).rows:
+        old = yield SQL["expired_keys"](appid=appid, epoch=counter, most=_A_FEW)
+        if old.rows:
+            yield SQL["wipe_keys"](ids=[row[0] for row in old.rows])
+        wiped += len(old.rows)
+    return wiped

@@ -1,0 +1,68 @@
+"""How a session lies in Redis: one packed value of about 130 bytes, marked with our key so that no other is believed.
+
+The mark covers the session's id, so a value moved under another key is noticed, and whoever can write to Redis but does
+not have our key can end sessions, never make one.
+"""
+
+import hashlib
+import hmac
+import struct
+from typing import get_args
+
+from stores.sessions.promise import Reason, Session
+
+# version, user id, epoch, created at, ends at, length of the appid; then the appid, the rest of the id, the sealed key
+_HEAD = struct.Struct(">BQIIIB")
+_VERSION = 1
+_MARK_BYTES = 16
+_REASONS: tuple[Reason, ...] = get_args(Reason)
+
+HANDLE_BYTES = 16  # the part of an id that stands in keys and indexes; the rest is compared after the look-up
+
+
+class NotOurs(Exception):
+    """The stored bytes are no session of ours: garbage, another's, or moved from another key."""
+
+
+class Packer:
+    """Packs and unpacks under one key of 32 bytes."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def pack(self, session: Session) -> bytes:
+        """The value to store; `expires_at` is left out, because use moves it and the value is never rewritten."""
+        appid = session.appid.encode("ascii")
+        head = _HEAD.pack(_VERSION, session.user_id, session.epoch, session.created_at, session.ends_at, len(appid))
+        body = head + appid + session.id[HANDLE_BYTES:] + session.sealed_key
+        return body + self._mark(session.id, body)
+
+    def unpack(self, handle: bytes, value: bytes, expires_at: int | None = None) -> Session:
+        """The session stored under `handle`. Raises NotOurs."""
+        body, mark = value[:-_MARK_BYTES], value[-_MARK_BYTES:]
+        try:
+            version, user_id, epoch, created_at, ends_at, length = _HEAD.unpack_from(body)
+        except struct.error:
+            raise NotOurs from None
+        rest_at = _HEAD.size + length
+        key_at = rest_at + 32 - HANDLE_BYTES
+        session_id = handle + body[rest_at:key_at]
+        if version != _VERSION or not hmac.compare_digest(mark, self._mark(session_id, body)):
+            raise NotOurs
+        appid = body[_HEAD.size : rest_at].decode("ascii")
+        return Session(session_id, user_id, appid, epoch, created_at, ends_at, expires_at or ends_at, body[key_at:])
+
+    def _mark(self, session_id: bytes, body: bytes) -> bytes:
+        return hashlib.blake2b(session_id + body, key=self._key, digest_size=_MARK_BYTES).digest()
+
+
+def tombstone(reason: Reason) -> bytes:
+    """What stands in the place of a session that was ended: one byte, which no packed session begins with."""
+    return bytes([0xF0 + _REASONS.index(reason)])
+
+
+def epitaph(value: bytes) -> Reason | None:
+    """Why the session ended, when the value is a tombstone."""
+    if len(value) == 1 and 0 <= value[0] - 0xF0 < len(_REASONS):
+        return _REASONS[value[0] - 0xF0]
+    return None

@@ -1,0 +1,123 @@
+"""The connection to Redis: short deadlines, no silent repeats, and the driver's errors in our own words.
+
+redis-py by itself would try for most of a minute before it admits that Redis hangs. Here every call has one deadline
+for everything, the wait for a connection included, and what failed is not repeated: the phone keeps its token and comes
+back. A call given up half-way closes its connection, so that no later call can read its answer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+# aioredis cannot be imported since Python 3.11 and is abandoned; redis.asyncio is its official successor.
+from redis import asyncio as aioredis
+from redis import exceptions
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from settings import RedisUrl
+from stores.errors import SessionsAway, StoreFull, StoreTrouble, WrongCredentials
+from stores.pulse import Pulse
+
+log = logging.getLogger("menshen.store")
+T = TypeVar("T")
+Pipeline = (
+    Any  # redis-py's own annotations mix the answers of its two clients; what comes back is checked where it is read
+)
+
+Conflict = exceptions.WatchError  # a watched key changed: nothing was written, look again
+
+CALL_SECONDS = 0.4  # with the rest of a request this keeps a verify under 600 ms while Redis is frozen
+_CONNECTIONS = 16
+_OLDEST = (7, 0)  # EXPIREAT … GT
+_HOPELESS = (exceptions.AuthenticationError, exceptions.NoPermissionError)
+
+
+class RedisLink:
+    """One Redis, and whether it answers."""
+
+    def __init__(self, where: RedisUrl) -> None:
+        self._where = where
+        self.client: Any = aioredis.Redis(connection_pool=_pool(where))
+        self.pulse = Pulse("the session store", self._ping, StoreTrouble)
+
+    async def start(self) -> None:
+        """Asks once. Raises WrongCredentials; a Redis that is merely away will be asked again."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS * 3):
+                await self.client.ping()
+        except _HOPELESS:
+            raise WrongCredentials("Redis refuses the user name or password in SESSIONS") from None
+        except (exceptions.RedisError, OSError):
+            log.warning("starting without the session store; nobody can be let in before it answers")
+
+    async def call(self, answer: Awaitable[T], seconds: float = CALL_SECONDS) -> T:
+        """What Redis answers, within `seconds`. Raises SessionsAway, StoreFull."""
+        with self.troubles():
+            async with asyncio.timeout(seconds):
+                found = await answer
+        self.pulse.beats = True
+        return found
+
+    @contextmanager
+    def troubles(self) -> Iterator[None]:
+        """Turns what the driver raises into SessionsAway or StoreFull; its texts are dropped, they may quote values."""
+        try:
+            yield
+        except (exceptions.OutOfMemoryError, exceptions.ReadOnlyError) as error:
+            raise StoreFull(type(error).__name__) from None
+        except (exceptions.RedisError, OSError) as error:  # OSError holds TimeoutError too
+            why = type(error).__name__
+            if isinstance(error, exceptions.ResponseError):
+                log.error("Redis refused a command: %s", str(error).split(" ", 1)[0])
+            else:
+                self.pulse.lost(why)
+            raise SessionsAway(why) from None
+
+    async def advice(self) -> list[str]:
+        """What in Redis's own configuration puts sessions at risk, in sentences."""
+        try:
+            about = await self.call(self.client.info())
+        except StoreTrouble:
+            return []  # an ACL may deny INFO; then there is nothing to say
+        return list(_risks(about, self._where))
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.pulse.stop()
+        await self.client.aclose()
+        await self.client.connection_pool.disconnect()
+
+    async def _ping(self) -> None:
+        await self.call(self.client.ping())
+
+
+def _pool(where: RedisUrl) -> aioredis.BlockingConnectionPool:
+    return aioredis.BlockingConnectionPool(
+        connection_class=aioredis.SSLConnection if where.tls else aioredis.Connection,
+        max_connections=_CONNECTIONS,
+        timeout=CALL_SECONDS,
+        host=where.host,
+        port=where.port,
+        username=where.user or None,
+        password=where.password.reveal() or None,
+        db=where.db,
+        protocol=2,
+        socket_timeout=None,  # the deadline is ours, around the whole call
+        socket_connect_timeout=CALL_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _risks(about: dict[str, Any], where: RedisUrl) -> Iterator[str]:
+    version = tuple(int(part) for part in str(about.get("redis_version", "0.0")).split(".")[:2])
+    if version < _OLDEST:
+        yield f"Redis {about.get('redis_version')} is too old: 7.0 or newer is needed"
+    if not about.get("aof_enabled"):
+        yield "Redis has appendonly off: a restart of Redis can log everybody out. Set appendonly yes"
+    if about.get("maxmemory_policy", "noeviction") != "noeviction":
+        yield f"Redis has maxmemory-policy {about['maxmemory_policy']}, which logs people out. Set noeviction"
+    if not where.password and not where.host.startswith("127.") and where.host not in ("localhost", "::1"):
+        yield "Redis is asked without a password on an address that is not this machine's own"

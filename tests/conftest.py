@@ -1,0 +1,238 @@
+"""The fixtures, and what each of them is.
+
+An engine, a browser or a server starts when the first selected test needs it, and ends with the run.
+
+| fixture          | for        | gives                                                                              |
+|------------------|------------|------------------------------------------------------------------------------------|
+| ``io_loop``      | a test     | the event loop that ``@pytest.mark.gen_test`` runs the test on                     |
+| ``network``      | a test     | connections to ask any URL: ``await network.ask("GET", url)``                      |
+| ``mariadb``      | the run    | a private MariaDB: ``database()`` makes a fresh one; stop, start, kill, freeze, thaw |
+| ``redis_server`` | the run    | a private Redis, likewise: ``url()``, ``client()``                                 |
+| ``backend``      | the run    | once SQLite, once MariaDB + Redis: ``fresh()`` gives settings with empty stores    |
+| ``wechat``       | a test     | WeChat (the simulator), reset before each test: faults, clock, users, log          |
+| ``server``       | a test     | a shared running Menshen, once on each backend                                     |
+| ``embedded``     | a test     | a shared running Menshen on SQLite alone                                           |
+| ``make_server``  | a test     | Menshens of the test's own: ``make_server(SESSION_SECONDS=60, **backend.fresh())`` |
+| ``phone``        | a test     | a new person at ``server`` when the test names it, else at ``embedded``            |
+| ``phones``       | a test     | many: ``phones(3)``; elsewhere: ``phones(3, at=make_server())``                    |
+| ``chromium``     | a test     | a browser: ``page = await chromium.new_page()``                                    |
+
+Engines and shared servers that a test left frozen or dead are healed after it; every server's log is searched for
+tracebacks, secrets, tokens and codes. pytest-tornado takes no async fixtures, so fixtures use ``io_loop.run_sync``.
+"""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import browser
+import pytest
+from backends import BACKENDS, Backend
+from children import Child
+from phone import Door, Network, Phone, WeChat
+from playwright.async_api import Browser
+from product import APPID, APPSECRET, Product, Simulator
+from servers import MariaDB, RedisServer, missing_packages
+from tornado.ioloop import IOLoop
+
+# A shared server meets more logins in a minute than any address in earnest; tests of the limits make their own.
+NO_LIMITS = {"LOGIN_LIMIT": 0, "UNKNOWN_TOKEN_LIMIT": 0}
+
+
+def pytest_configure() -> None:
+    """Let a polite end (SIGTERM) be as tidy as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """End the run before its first test when a server that some test needs is not installed."""
+    if session.config.option.collectonly:
+        return
+    needed = {name for item in session.items if isinstance(item, pytest.Function) for name in _engines_of(item)}
+    missing = missing_packages(needed)
+    if missing:
+        pytest.exit(f"The selected tests need: apt-get install {' '.join(missing)}", returncode=1)
+
+
+def _engines_of(item: pytest.Function) -> set[str]:
+    """Return the fixtures of a test, those included that its backend asks for at run time."""
+    both = {"mariadb", "redis_server"} if BACKENDS[1] in item.name else set()
+    return both | set(item.fixturenames)
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    """Give the test an event loop of its own; the plugin's fixture uses calls that Tornado has deprecated."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+
+    async def current() -> IOLoop:
+        return IOLoop.current()
+
+    tornado_loop = loop.run_until_complete(current())
+    yield tornado_loop
+    asyncio.set_event_loop(None)
+    tornado_loop.close(all_fds=True)
+
+
+@pytest.fixture
+def network(io_loop: IOLoop) -> Iterator[Network]:
+    """Give the test connections, and close them after it."""
+    network = Network()
+    yield network
+    io_loop.run_sync(network.close)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """Give the run a folder that only this user can read, and remove it at the end."""
+    path = Path(tempfile.mkdtemp(prefix="menshen-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def children(folder: Path) -> Iterator[list[Child]]:
+    """Keep what was started for the whole run, and end it before its folder goes."""
+    started: list[Child] = []
+    yield started
+    for child in reversed(started):
+        child.kill()  # the data goes with the folder, so nothing is gained by a polite end
+
+
+@pytest.fixture(scope="session")
+def mariadb(folder: Path, children: list[Child]) -> MariaDB:
+    """Start the private MariaDB."""
+    server = MariaDB(folder / "mariadb")
+    children.append(server)
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def redis_server(folder: Path, children: list[Child]) -> RedisServer:
+    """Start the private Redis."""
+    server = RedisServer(folder / "redis")
+    children.append(server)
+    server.start()
+    return server
+
+
+@pytest.fixture(autouse=True)
+def healed(children: list[Child]) -> Iterator[None]:
+    """Give the next test engines and shared servers that run, whatever this one did to them."""
+    yield
+    for child in children:
+        child.heal()
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Name the stores a server runs on."""
+    if request.param == BACKENDS[0]:
+        return Backend(request.param)
+    return Backend(request.param, request.getfixturevalue("mariadb"), request.getfixturevalue("redis_server"))
+
+
+@pytest.fixture(scope="session")
+def simulator(folder: Path, children: list[Child]) -> Simulator:
+    """Start the WeChat simulator."""
+    program = Simulator(folder / "wechat", {})
+    children.append(program)
+    program.start()
+    return program
+
+
+@pytest.fixture
+def wechat(simulator: Simulator, network: Network, io_loop: IOLoop) -> WeChat:
+    """Give the test a WeChat that remembers nothing."""
+    wechat = WeChat(simulator.base, network)
+    io_loop.run_sync(wechat.reset)
+    return wechat
+
+
+@pytest.fixture(scope="session")
+def shared_server(folder: Path, children: list[Child], simulator: Simulator) -> Callable[[Backend], Product]:
+    """Return the one running Menshen of each backend."""
+    running: dict[str, Product] = {}
+
+    def server_on(backend: Backend) -> Product:
+        if backend.name not in running:
+            settings = {**_at(simulator), **NO_LIMITS, **backend.fresh()}
+            product = Product(folder / f"server-{len(running)}", settings)
+            children.append(product)
+            product.start()
+            running[backend.name] = product
+        return running[backend.name]
+
+    return server_on
+
+
+def _at(simulator: Simulator) -> dict[str, object]:
+    """Return the settings of a server whose WeChat is the simulator."""
+    return {"WECHAT_BASE": simulator.base, "APPID": APPID, "APPSECRET": APPSECRET}
+
+
+@pytest.fixture
+def server(shared_server: Callable[[Backend], Product], backend: Backend) -> Iterator[Product]:
+    """Give the test a running Menshen that other tests use too, on each backend."""
+    product = shared_server(backend)
+    yield product
+    product.check_log()
+
+
+@pytest.fixture
+def embedded(shared_server: Callable[[Backend], Product]) -> Iterator[Product]:
+    """Give the test a running Menshen that other tests use too, on SQLite."""
+    product = shared_server(Backend(BACKENDS[0]))
+    yield product
+    product.check_log()
+
+
+@pytest.fixture
+def make_server(folder: Path, simulator: Simulator) -> Iterator[Callable[..., Product]]:
+    """Start Menshens with settings of the test's own, on SQLite unless told; ``start=False`` leaves it to the test."""
+    made: list[Product] = []
+
+    def make(*, start: bool = True, **settings: object) -> Product:
+        product = Product(Path(tempfile.mkdtemp(prefix="own-", dir=folder)), {**_at(simulator), **settings})
+        made.append(product)
+        if start:
+            product.start()
+        return product
+
+    yield make
+    for product in made:
+        product.kill()
+    for product in made:
+        product.check_log()
+        shutil.rmtree(product.folder)
+
+
+@pytest.fixture
+def phones(request: pytest.FixtureRequest, wechat: WeChat, network: Network) -> Callable[..., list[Phone]]:
+    """Make people's phones; each speaks from ``address`` on this machine."""
+    default = "server" if "server" in request.fixturenames else "embedded"
+
+    def make(number: int, *, at: Door | None = None, address: str = "127.0.0.1") -> list[Phone]:
+        door: Door = at or request.getfixturevalue(default)
+        return [Phone(door, wechat, network, address=address) for _ in range(number)]
+
+    return make
+
+
+@pytest.fixture
+def phone(phones: Callable[..., list[Phone]]) -> Phone:
+    """Give the test one new person."""
+    return phones(1)[0]
+
+
+@pytest.fixture
+def chromium(io_loop: IOLoop) -> Iterator[Browser]:
+    """Start a browser on the test's own loop: Playwright's objects belong to one loop."""
+    playwright, started = io_loop.run_sync(browser.launch)
+    yield started
+    io_loop.run_sync(lambda: browser.close(playwright, started))

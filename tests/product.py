@@ -1,0 +1,88 @@
+"""The real program as a process of its own: `server.py serve` and `server.py simulate`."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from children import Child
+
+ROOT = Path(__file__).resolve().parent.parent
+APPID = "wx0000000000000001"
+APPSECRET = "simulator-secret"
+
+
+class Program(Child):
+    """`server.py` with one of its commands, on a port that it picks the first time and keeps at each further start."""
+
+    words: Sequence[str]
+    announcement: re.Pattern[str]
+    # Asked to end rather than killed when pytest dies, so that it can take its own workers along.
+    death_signal = "TERM"
+
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        super().__init__(folder)
+        self.settings = {name: str(value) for name, value in settings.items()}
+        self.port = 0
+
+    def command(self) -> Sequence[str]:
+        """Return the command line."""
+        return [sys.executable, str(ROOT / "server.py"), *self.words, "--port", str(self.port)]
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment without any MENSHEN_ variable of the developer's, plus this server's settings."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MENSHEN_")}
+        return kept | {f"MENSHEN_{name}": value for name, value in self.settings.items()}
+
+    def ready(self) -> bool:
+        """Say whether the line with the address was printed by now."""
+        found = self.announcement.search(self.log_since_start())
+        if found:
+            self.port = int(found["port"])
+        return found is not None
+
+    @property
+    def base(self) -> str:
+        """The base URL, without a slash at the end."""
+        assert self.port, "not started"
+        return f"http://127.0.0.1:{self.port}"
+
+
+class Simulator(Program):
+    """The WeChat simulator; a test drives it through phone.WeChat."""
+
+    words = ("simulate",)
+    announcement = re.compile(r"^WeChat simulator at http://[\d.]+:(?P<port>\d+)$", re.MULTILINE)
+
+
+class Product(Program):
+    """A Menshen server; `settings` are named as in docs/settings.md, without the prefix."""
+
+    words = ("serve",)
+    announcement = re.compile(r"^listening on http://\S+:(?P<port>\d+)$", re.MULTILINE)
+
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        super().__init__(folder, {"DATA_DIR": folder / "data", "LOG_LEVEL": "debug", **settings})
+        self._checked = 0
+        # Phones add their codes and tokens; the URLs hold passwords.
+        self.never_logged = {self.settings["APPSECRET"]} if self.settings.get("APPSECRET") else set()
+        passwords = [re.search(r"://[^/@]*:([^/@]+)@", value) for value in self.settings.values()]
+        self.never_logged |= {found[1] for found in passwords if found}
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder with the embedded store and the keys."""
+        return Path(self.settings["DATA_DIR"])
+
+    def check_log(self) -> None:
+        """Look at what was logged since the last check.
+
+        Raises AssertionError when that holds a traceback, or a secret (which the error does not repeat).
+        """
+        log = self.log_after(self._checked)
+        self._checked = self.log_size()
+        start = log.find("Traceback (most recent call last)")
+        assert start < 0, f"the server's log holds a traceback:\n{log[max(0, start - 400) : start + 12_000]}"
+        leaks = sum(secret in log for secret in self.never_logged)
+        assert leaks == 0, f"{leaks} secrets, tokens or codes stand in the server's log, {self.log_path}"

@@ -1,0 +1,78 @@
+"""What WeChat's answers look like: headers, texts, request ids and the odd ways of its JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wechat.simulator.state import World
+
+SNS_TYPE: Final = "text/plain"
+HTML_TYPE: Final = "text/html; charset=utf-8"
+
+# The texts as WeChat has really sent them; its documentation prints several of them differently.
+_TEXTS: Final[Mapping[int, str]] = {
+    -1: "system error",
+    40001: "invalid credential, access_token is invalid or not latest",
+    40002: "invalid grant_type",
+    40013: "invalid appid",
+    40029: "invalid code",
+    40125: "invalid appsecret",
+    40163: "code been used",
+    40164: "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist",
+    40226: "code blocked",
+    41002: "appid missing",
+    41004: "appsecret missing",
+    41008: "missing code",
+    43002: "require POST method",
+    43003: "require https",
+    45009: "reach max api daily quota limit",
+    45011: "api minute-quota reach limit, must slower, retry next minute",
+    48001: "api unauthorized",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer; `errcode` is what the ledger writes down (0 for a success, None where there is no answer)."""
+
+    body: bytes
+    errcode: int | None = None
+    status: int = 200
+    content_type: str = SNS_TYPE
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def sns_success(world: World, fields: Mapping[str, str]) -> Reply:
+    """Answer with `fields` as the /sns/ paths do: no errcode at all, and `text/plain` around JSON."""
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    if world.dice.random() < 0.5:
+        # WeChat sends "/" as "\/" now and then; clients that cut strings instead of parsing JSON break on it.
+        text = text.replace("/", "\\/")
+    return Reply(text.encode(), errcode=0)
+
+
+def sns_error(world: World, errcode: int) -> Reply:
+    """Refuse as the /sns/ paths do: HTTP 200, and a comma before the request id."""
+    return Reply(_json(error_fields(world, errcode)), errcode=errcode)
+
+
+def error_fields(world: World, errcode: int) -> dict[str, Any]:
+    """Give errcode and errmsg with a fresh request id."""
+    text = _TEXTS.get(errcode, "simulated error")
+    return {"errcode": errcode, "errmsg": f"{text}, rid: {world.request_id()}"}
+
+
+def html_page(status: int, title: str) -> Reply:
+    """Answer like a gateway in front of WeChat that never heard of JSON."""
+    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body><center><h1>{title}</h1></center></body>\r\n</html>"
+    return Reply(page.encode(), status=status, content_type=HTML_TYPE)
+
+
+def quoted_errcode(world: World, errcode: int) -> Reply:
+    """Refuse with the errcode as a string, as a page for third-party platforms prints it."""
+    return Reply(_json(error_fields(world, errcode) | {"errcode": str(errcode)}), errcode=errcode)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

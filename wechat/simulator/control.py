@@ -1,0 +1,203 @@
+"""The `/_sim/` calls by which tests and developers play the phone, move the clock, order faults and read the log."""
+
+import ipaddress
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tornado.iostream import IOStream
+
+from wechat.simulator.answers import Reply
+from wechat.simulator.endpoints import ENDPOINTS
+from wechat.simulator.faults import ordered
+from wechat.simulator.fields import BadControl, Fields, required
+from wechat.simulator.stage import Stage
+from wechat.simulator.state import DEFAULT_APPID, DEFAULT_SECRET, App, Person
+from wechat.simulator.web import SimulatorHandler, stream_of
+
+_APPID: Final = "wx[0-9a-z]{16}"
+_SECRET: Final = "[!-~]+"  # noqa: S105  # a pattern
+_TEN_YEARS: Final = 315_360_000
+_READ_ONLY: Final = frozenset({"log", "state"})
+_JSON_TYPE: Final = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where one control call is worked on: the simulator's parts and the caller's own connection."""
+
+    stage: Stage
+    caller: IOStream
+
+
+def _login(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Do what wx.login does on a phone: `{"appid"?, "user"}` gives `{"code"}`."""
+    app, user = _known_app(desk, fields), _user(fields)
+    fields.end()
+    return {"code": desk.stage.world.log_in(app, user)}
+
+
+def _person(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Show a person and change what is given: `{"appid"?, "user", "blocked"?}`."""
+    app, user, blocked = _known_app(desk, fields), _user(fields), fields.flag("blocked")
+    fields.end()
+    person = desk.stage.world.person(app.appid, user)
+    if blocked is not None:
+        person.blocked = blocked
+    return _shown_person(app, person)
+
+
+def _app(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Make a mini program or change what is given; a new one has the default secret unless it is told another."""
+    appid = fields.text("appid", pattern=_APPID) or DEFAULT_APPID
+    given: dict[str, Any] = {
+        "secret": fields.text("secret", 128, pattern=_SECRET),
+        "bound_open_platform": fields.flag("bound_open_platform"),
+        "minute_quota": fields.whole("minute_quota", 0, 1_000_000),
+        "min_refresh_seconds": fields.whole("min_refresh_seconds", 0, _TEN_YEARS),
+    }
+    fields.end()
+    apps = desk.stage.world.apps
+    changes = {name: value for name, value in given.items() if value is not None}
+    apps[appid] = replace(apps.get(appid, App(appid, DEFAULT_SECRET)), **changes)
+    return _shown_app(apps[appid])
+
+
+def _clock(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Move the clock: `{"advance": seconds}`, forward or (negative) back."""
+    advance = required("advance", fields.whole("advance", -_TEN_YEARS, _TEN_YEARS))
+    fields.end()
+    world = desk.stage.world
+    world.clock_offset_seconds += advance
+    return {"now": world.now(), "clock_offset_seconds": world.clock_offset_seconds}
+
+
+def _fault(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Order a fault; the kinds and their options stand in `faults.py`."""
+    fault = ordered(fields, frozenset(ENDPOINTS))
+    if fault.kind == "refuse":
+        desk.stage.port.refuse(fault.seconds, keep=desk.caller)
+    else:
+        desk.stage.faults.order(fault)
+    return fault.shown()
+
+
+def _log(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Give what WeChat's paths were asked since the last reset."""
+    fields.end()
+    return desk.stage.ledger.report()
+
+
+def _state(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Give the world without its secrets: apps, numbers of people and codes, the clock, faults, who waits."""
+    fields.end()
+    world = desk.stage.world
+    return {
+        "now": world.now(),
+        "clock_offset_seconds": world.clock_offset_seconds,
+        "apps": [_shown_app(app) for app in world.apps.values()],
+        "people": len(world.people),
+        "codes": world.code_states(),
+        "faults": desk.stage.faults.shown(),
+        "waiting": len(desk.stage.waits),
+    }
+
+
+def _reset(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Put everything back to the first moment, faults and waiting requests included."""
+    fields.end()
+    desk.stage.reset()
+    return {"reset": True}
+
+
+_DEEDS: Final[Mapping[str, Callable[[Desk, Fields], dict[str, Any]]]] = {
+    "app": _app,
+    "clock": _clock,
+    "fault": _fault,
+    "log": _log,
+    "login": _login,
+    "reset": _reset,
+    "state": _state,
+    "user": _person,
+}
+
+
+class ControlHandler(SimulatorHandler):
+    """One call to `/_sim/WORD`: JSON in, JSON out, and 400 with `{"error": sentence}` for what makes no sense.
+
+    A `refuse` fault closes this very port: until it opens again the control calls are unreachable too.
+    """
+
+    async def get(self, word: str) -> None:
+        """Answer the calls that only read."""
+        if word in _DEEDS and word not in _READ_ONLY:
+            self.set_header("Allow", "POST")
+            await self._say({"error": f"/_sim/{word} takes POST with a JSON object"}, 405)
+        else:
+            await self._work(word)
+
+    async def post(self, word: str) -> None:
+        """Answer any call."""
+        await self._work(word)
+
+    async def _work(self, word: str) -> None:
+        if not _from_here(self.request.host, self.request.headers.get("Origin")):
+            await self._say({"error": "control calls are for programs and pages of this machine"}, 403)
+            return
+        deed = _DEEDS.get(word)
+        if deed is None:
+            await self._say({"error": f"there is no such call; there are: {', '.join(_DEEDS)}"}, 404)
+            return
+        caller = stream_of(self.request)
+        try:
+            outcome = deed(Desk(self.stage, caller), Fields(self.request.body))
+        except BadControl as wrong:
+            await self._say({"error": str(wrong)}, 400)
+            return
+        await self._say(outcome, 200)
+        if self.stage.port.refusing:
+            caller.close()
+
+    async def _say(self, value: Mapping[str, Any], status: int) -> None:
+        await self.send(Reply(json.dumps(value).encode(), status=status, content_type=_JSON_TYPE))
+
+
+def _known_app(desk: Desk, fields: Fields) -> App:
+    app = desk.stage.world.apps.get(fields.text("appid") or DEFAULT_APPID)
+    if app is None:
+        raise BadControl("there is no app with this appid; POST /_sim/app makes one")
+    return app
+
+
+def _user(fields: Fields) -> str:
+    return required("user", fields.text("user"))
+
+
+def _shown_person(app: App, person: Person) -> dict[str, Any]:
+    return {
+        "appid": person.appid,
+        "user": person.user,
+        "openid": person.openid,
+        "unionid": person.unionid if app.bound_open_platform else None,
+        "blocked": person.blocked,
+    }
+
+
+def _shown_app(app: App) -> dict[str, Any]:
+    return {name: value for name, value in asdict(app).items() if name != "secret"}
+
+
+def _from_here(host: str, origin: str | None) -> bool:
+    # A web page that a developer visits can reach loopback too, by a plain form or by DNS rebinding; then Origin or
+    # Host carries the page's own name. Programs send no Origin.
+    return _is_loopback(f"//{host}") and (origin is None or _is_loopback(origin))
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,129 @@
+"""The simulated world: mini programs, the people who use them, the codes they carry, and a clock that can be moved."""
+
+import base64
+import hashlib
+import random
+import string
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+DEFAULT_APPID: Final = "wx0000000000000001"
+DEFAULT_SECRET: Final = "simulator-secret"  # noqa: S105  # published on purpose; the real WeChat would not know it
+CODE_SECONDS: Final = 300
+MINUTE_QUOTA: Final = 100
+CODES_KEPT: Final = 100_000
+
+_ALPHANUMERIC: Final = string.digits + string.ascii_letters
+
+CodeState = Literal["fresh", "used", "refused"]
+
+
+@dataclass(slots=True)
+class App:
+    """One mini program as WeChat's console knows it."""
+
+    appid: str
+    secret: str = field(repr=False)
+    bound_open_platform: bool = False
+    minute_quota: int = MINUTE_QUOTA
+    min_refresh_seconds: int = 0
+
+
+@dataclass(slots=True)
+class Person:
+    """One person inside one mini program."""
+
+    appid: str
+    user: str
+    openid: str
+    unionid: str
+    blocked: bool = False
+    session_key: bytes = field(default=b"", repr=False)
+    session_key_at: int = 0
+    quota_minute: int = 0
+    quota_used: int = 0
+
+
+@dataclass(slots=True)
+class LoginCode:
+    """What stands behind one code of wx.login: it is bound to the session key of its own moment."""
+
+    person: Person
+    session_key: bytes = field(repr=False)
+    created_at: int
+    state: CodeState = "fresh"
+
+    def session_key_text(self) -> str:
+        """Give the session key as WeChat sends it: 24 characters of base64."""
+        return base64.b64encode(self.session_key).decode("ascii")
+
+
+class World:
+    """Everything the simulated WeChat remembers; it lives in memory and nowhere else.
+
+    `seed` makes codes, keys and request ids repeat from run to run; openids are stable without it.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._seed = seed
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the first moment: one app, nobody in it, the clock at the real time."""
+        self.dice = random.Random(self._seed)  # noqa: S311  # repeatable on purpose; nothing here guards anything real
+        self.clock_offset_seconds = 0
+        self.apps = {DEFAULT_APPID: App(DEFAULT_APPID, DEFAULT_SECRET)}
+        self.people: dict[tuple[str, str], Person] = {}
+        self.codes: dict[str, LoginCode] = {}
+
+    def now(self) -> int:
+        """Give the simulated time in epoch seconds: the real time plus what the clock was moved by."""
+        return int(time.time()) + self.clock_offset_seconds
+
+    def person(self, appid: str, user: str) -> Person:
+        """Give the person `user` of `appid`, who begins to exist when first asked for."""
+        known = self.people.get((appid, user))
+        if known is None:
+            known = Person(appid, user, _public_id(appid, user), _public_id("", user))
+            self.people[appid, user] = known
+        return known
+
+    def log_in(self, app: App, user: str) -> str:
+        """Do what wx.login does on the phone of `user` and give the new code.
+
+        The session key is replaced here and not when a server redeems the code, unless the last replacement is
+        younger than the app's `min_refresh_seconds` (WeChat: user-ability/signature, note 1).
+        """
+        person = self.person(app.appid, user)
+        now = self.now()
+        if not person.session_key or now - person.session_key_at >= app.min_refresh_seconds:
+            person.session_key, person.session_key_at = self.dice.randbytes(16), now
+        code = self.dice.choice(string.digits) + "".join(self.dice.choices(_ALPHANUMERIC, k=31))
+        self.codes[code] = LoginCode(person, person.session_key, now)
+        if len(self.codes) > CODES_KEPT:
+            del self.codes[next(iter(self.codes))]
+        return code
+
+    def within_quota(self, person: Person, app: App) -> bool:
+        """Count one question about `person`; false when the app's quota per person and minute is used up."""
+        minute = self.now() // 60
+        if person.quota_minute != minute:
+            person.quota_minute, person.quota_used = minute, 0
+        person.quota_used += 1
+        return app.minute_quota == 0 or person.quota_used <= app.minute_quota
+
+    def request_id(self) -> str:
+        """Give a new `rid`; WeChat's own begin with the Unix time in hexadecimal."""
+        return f"{self.now():08x}-{self.dice.getrandbits(32):08x}-{self.dice.getrandbits(32):08x}"
+
+    def code_states(self) -> dict[str, int]:
+        """Count the remembered codes by state."""
+        return dict(Counter(code.state for code in self.codes.values()))
+
+
+def _public_id(appid: str, user: str) -> str:
+    """Derive an openid (or, with no appid, a unionid): `o` and 27 characters of base64url, the same in every run."""
+    digest = hashlib.sha256(f"{len(appid)}:{appid}:{user}".encode()).digest()
+    return "o" + base64.urlsafe_b64encode(digest).decode("ascii")[:27]
