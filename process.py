@@ -86,6 +86,12 @@ async def opened(settings: Settings) -> AsyncIterator[Backend]:
         await backend.close()
 
 
+async def check(settings: Settings) -> None:
+    """Opens everything once and lets it go. Raises as `opened` does: what must be mended before workers start."""
+    async with opened(settings):
+        return
+
+
 async def upgrade(settings: Settings) -> list[int]:
     """Brings the schema up to date; gives the versions that were applied. Raises WrongSchema and store trouble."""
     db = open_database(settings.database)

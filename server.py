@@ -78,6 +78,7 @@ def serve(options: argparse.Namespace) -> int:
         raise Refused(f"cannot listen on {settings.address} port {settings.port}: {error.strerror}") from None
     simulated = options.dev and not loaded.is_set("wechat_base")
     if settings.workers > 1 and not options.dev:
+        asyncio.run(process.check(settings))
         return Workers(settings.workers, lambda: _serve_one(settings, options, sockets, simulated=False)).run()
     return _serve_one(settings, options, sockets, simulated=simulated)
 
@@ -280,6 +281,9 @@ def _for_development(loaded: Loaded, *, lan: bool) -> Settings:
     settings = loaded.settings
     if not is_loopback(settings.address) and not lan:
         raise Refused(f"--dev serves only this machine, and ADDRESS is {settings.address}: leave one of them out")
+    if not settings.allowed_hosts and not lan:
+        # A page elsewhere may point its own name at 127.0.0.1 and would then be let in as the playground itself.
+        settings = dataclasses.replace(settings, allowed_hosts=("127.0.0.1", "localhost", "[::1]"))
     if loaded.is_set("wechat_base") and settings.apps:
         return settings
     app = App(DEFAULT_APPID, Secret(DEFAULT_SECRET), "simulator")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from actions.backend import Backend
-from actions.sessions import Ended, own_sessions, revoke_user
+from actions.sessions import Ended, revoke_user
 from stores.logins import Login
 from stores.sessions import ERASED, Session
 from stores.users import NoSuchUser, User
@@ -14,6 +14,7 @@ from wechat.crypto import person_mark
 MOST_NICKNAME = 64
 MOST_AVATAR_URL = 512
 _MOST_EXPORTED_LOGINS = 10_000
+_HIGHEST_ID = 2**63 - 1
 
 
 class InvalidProfile(Exception):
@@ -29,7 +30,6 @@ class Copy:
     """Everything that is kept about one person."""
 
     user: User
-    sessions: list[Session]
     logins: list[Login]
 
 
@@ -39,10 +39,16 @@ async def find_user(backend: Backend, name: str) -> User:
     Raises NoSuchUser, AmbiguousUser, UsersAway.
     """
     if name.isascii() and name.isdigit():
-        return await backend.users.find(int(name[:19]))
+        return await backend.users.find(_id(name))
     appid, _, openid = name.rpartition(":")
     appids = [appid] if appid else [app.appid for app in backend.settings.apps]
     return await backend.users.find_openid(openid, appids)
+
+
+def _id(digits: str) -> int:
+    if len(digits) > 19 or int(digits) > _HIGHEST_ID:
+        raise NoSuchUser
+    return int(digits)
 
 
 async def rename(backend: Backend, user_id: int, *, nickname: str | None, avatar_url: str | None) -> User:
@@ -106,10 +112,7 @@ async def erase(backend: Backend, user_id: int, appid: str) -> Ended:
 
 
 async def export(backend: Backend, mine: Session) -> Copy:
-    """A copy of everything kept about the person of this session. Raises NoSuchUser, UsersAway, SessionsAway."""
-    own = await own_sessions(backend, mine)
-    return Copy(
-        await backend.users.find(mine.user_id),
-        [each.session for each in own],
-        await backend.logins.of_user(mine.user_id, _MOST_EXPORTED_LOGINS),
-    )
+    """A copy of everything kept about the person of this session. Raises NoSuchUser, UsersAway."""
+    await backend.logins.flush()
+    logins = await backend.logins.of_user(mine.user_id, _MOST_EXPORTED_LOGINS)
+    return Copy(await backend.users.find(mine.user_id), logins)

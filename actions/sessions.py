@@ -87,13 +87,14 @@ async def revoke_own(backend: Backend, mine: Session, public_id: str) -> Ended:
 
     Raises NoSuchSession (also for somebody else's), AmbiguousSession.
     """
+    wanted = _checked(public_id)
     live = await backend.sessions.live(mine.user_id, mine.appid, backend.now())
-    fitting = [each.id for each in live if each.id.hex().startswith(_checked(public_id))]
+    fitting = [each.id for each in live if each.id.hex().startswith(wanted)]
     if len(fitting) > 1:
         raise AmbiguousSession
     if not fitting:
         await backend.logins.flush()
-        ended_before = await backend.logins.beginning_with(public_id)
+        ended_before = await backend.logins.beginning_with(wanted)
         if not any(login.user_id == mine.user_id for login in ended_before):
             raise NoSuchSession
     return await _end(backend, fitting, "revoked")

@@ -44,7 +44,7 @@ class Intake:
     """What a path takes as a body; the door judges it before the body is read."""
 
     most_bytes: int = 16 * 1024
-    types: tuple[str, ...] = ("application/json",)
+    types: tuple[str, ...] = ("application/json",)  # none named: any will do, the body is not read
     type_may_be_missing: bool = False
 
 
@@ -86,6 +86,8 @@ class Handler(RequestHandler):
         self.backend = backend
         self.traffic = traffic
         traffic.begin()
+        if traffic.draining:
+            self.set_header("Connection", "close")
 
     def set_default_headers(self) -> None:
         """Called by Tornado before `initialize` and again before an error is written."""
@@ -192,7 +194,7 @@ _BAD_REQUEST = Refusal(400, 400001, "the request cannot be read", "invalid_reque
 class NotFound(ApiHandler):
     """Where no route leads."""
 
-    intake = Intake(types=("application/json", "application/x-www-form-urlencoded"))
+    intake = Intake(types=())
 
     def prepare(self) -> None:
         """Refuses every method alike."""

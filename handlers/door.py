@@ -126,6 +126,8 @@ def _unacceptable(headers: HTTPHeaders, intake: Intake) -> Exception | None:
 
 
 def _type_fits(content_type: str, intake: Intake) -> bool:
+    if not intake.types:
+        return True
     if not content_type:
         return intake.type_may_be_missing
     kind, _, parameters = content_type.partition(";")

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +27,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _thread_states(group: int) -> Iterator[str]:
+    """Yield the state letter (proc(5)) of every thread of every process in a process group."""
+    for path in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+        with suppress(OSError):  # threads end while they are looked at
+            state, _parent, its_group = path.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group:
+                yield state
 
 
 class Child:
@@ -139,6 +148,11 @@ class Child:
     def freeze(self) -> None:
         """Stop the process in its tracks (SIGSTOP): connections stay open and nobody answers."""
         self._signal_group(signal.SIGSTOP)
+        # The signal is only sent so far: a thread on another core may still answer one more question.
+        deadline = time.monotonic() + STOP_SECONDS
+        while set(_thread_states(self.pid)) - set("TtZX"):
+            assert time.monotonic() < deadline, "the process does not freeze"
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Let a frozen process go on (SIGCONT)."""

@@ -130,6 +130,8 @@ class Sqlite:
         if self.path.exists():
             if self.path.stat().st_size == 0:
                 raise WrongSchema(f"{self.path} is empty, which no database is: restore a backup, or remove the file")
+            if self.path.stat().st_mode & 0o077:
+                raise WrongSchema(f"{self.path} can be read by others: run chmod 600 {self.path}")
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
