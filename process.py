@@ -134,7 +134,8 @@ class Server:
 
     def _http_server(self, backend: Backend, simulator: Simulator | None) -> HTTPServer:
         application = make_application(backend, self._traffic, simulator)
-        door = Door(application, Addresses(self._settings.trusted_proxies), self._settings.allowed_hosts)
+        at = self._settings
+        door = Door(application, Addresses(at.trusted_proxies), at.allowed_hosts, at.api_status)
         return HTTPServer(
             door,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
@@ -164,6 +165,7 @@ class Server:
             return
         backend.settings = dataclasses.replace(backend.settings, apps=fresh.apps)
         backend.wechat.use({app.appid: app for app in fresh.apps})
+        backend.sessions.serve([app.appid for app in fresh.apps])
         log.warning("mini programs and their secrets were read anew")
 
     async def _drain(self, http: HTTPServer) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import socket
 import sys
@@ -42,6 +43,8 @@ class Refused(Exception):
 def main(words: list[str]) -> int:
     """Runs one command; gives the exit status: 0 done, 1 refused or failed, 2 wrong use or settings."""
     options = _parser().parse_args(words)
+    # A command tells its trouble itself, in one line; Python would print every warning of the stores beside it.
+    logging.getLogger("menshen").addHandler(logging.NullHandler())
     try:
         return int(COMMANDS[options.command](options))
     except WrongSettings as wrong:
@@ -64,7 +67,7 @@ def main(words: list[str]) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Serves the API until it is told to stop."""
     loaded = _load(options)
-    settings = _for_development(loaded, lan=options.lan) if options.dev else _for_production(loaded.settings)
+    settings = _to_serve(loaded, options)
     journal.start(settings.log_format, settings.log_level)
     _warn(loaded.warnings)
     lock = DataLock(settings.data_dir)
@@ -238,7 +241,7 @@ def _serve_one(
             base = _listen(simulator, "127.0.0.1", settings.simulator_port)
             at = dataclasses.replace(settings, wechat_base=base)
             print(f"WeChat simulator at {base}", flush=True)
-        server = process.Server(at, sockets, lambda: _load(options).settings)
+        server = process.Server(at, sockets, lambda: _to_serve(_load(options), options))
         await server.run(lambda _backend: _announce(sockets, playground=simulated), simulator)
         if simulator:
             await simulator.close()
@@ -265,6 +268,11 @@ def _listen(simulator: Simulator, address: str, port: int) -> str:
         raise Refused(str(error)) from None
     except OSError as error:
         raise Refused(f"the simulator cannot listen on port {port}: {error.strerror}") from None
+
+
+def _to_serve(loaded: Loaded, options: argparse.Namespace) -> Settings:
+    """What to serve with, at the start and at each SIGHUP alike. Raises Refused when no mini program would be left."""
+    return _for_development(loaded, lan=options.lan) if options.dev else _for_production(loaded.settings)
 
 
 def _for_production(settings: Settings) -> Settings:

@@ -174,7 +174,7 @@ async def _identify(backend: Backend, appid: str, code: str, caller: Caller, dea
 async def _give_back(backend: Backend, appid: str, code: str) -> None:
     try:
         await backend.sessions.give_back(_code_hash(appid, code))
-    except SessionsAway:
+    except StoreTrouble:
         return  # the phone is told to come back with a new code anyway; the claim runs out by itself
 
 

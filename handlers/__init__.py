@@ -7,8 +7,9 @@ from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_bo
 from tornado.web import Application, RequestHandler
 
 from actions import Backend
-from handlers import health, home, miniprogram
+from handlers import health, home, miniprogram, playground
 from handlers.base import Handler, NotFound, Traffic
+from handlers.pages import NoPage, StaticFiles
 from wechat.simulator import Simulator
 
 access = logging.getLogger("menshen.access")
@@ -26,8 +27,10 @@ ROUTES: list[tuple[str, type[Handler]]] = [
     # Machines
     (r"/healthz", health.Health),
     (r"/readyz", health.Ready),
+    (r"/api(?:/.*)?", NotFound),
     # People with a browser
     (r"/", home.Home),
+    (r"/static/(.*)", StaticFiles),
 ]
 
 
@@ -37,9 +40,15 @@ def make_application(backend: Backend, traffic: Traffic, simulator: Simulator | 
     set_parse_body_config(ParseBodyConfig(multipart=ParseMultipartConfig(enabled=False)))
     given = {"backend": backend, "traffic": traffic}
     routes: list[Any] = [(path, handler, given) for path, handler in ROUTES]
+    if simulator:
+        routes = [
+            (r"/", playground.Playground, given),
+            (r"/playground/wx-login", playground.WxLogin, given | {"simulator": simulator}),
+            *routes,
+        ]
     return Application(
         routes,
-        default_handler_class=NotFound,
+        default_handler_class=NoPage,
         default_handler_args=given,
         log_function=log_request,
         autoescape=None,

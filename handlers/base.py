@@ -95,8 +95,9 @@ class Handler(RequestHandler):
         self.clear_header("Server")  # OWASP ASVS 13.4.6: no product, no version
         self.set_header("X-Request-Id", self.request_id)
 
-    def compute_etag(self) -> None:
+    def compute_etag(self) -> str | None:
         """No Etag: most answers hold something that must not be stored."""
+        return None
 
     def on_finish(self) -> None:
         """Called by Tornado when the answer is out."""
@@ -133,12 +134,12 @@ class ApiHandler(Handler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Called by Tornado with the exception that ended a handler."""
         error = (kwargs.get("exc_info") or (None, None, None))[1]
-        row = _row(status_code, error)
+        row = row_for(status_code, error)
         for name, value in headers(row).items():
             self.set_header(name, value)
         if row.status == 405:
             self.set_header("Allow", self.allowed())
-        self.set_status(_sent_status(row, self.backend.settings.api_status))
+        self.set_status(sent_status(row, self.backend.settings.api_status))
         self._send(envelope(row, self.request_id, **self._more(error)))
 
     def _send(self, body: dict[str, object]) -> None:
@@ -169,7 +170,7 @@ class ApiHandler(Handler):
             work.cancel()
 
 
-def _row(status_code: int, error: BaseException | None) -> Refusal:
+def row_for(status_code: int, error: BaseException | None) -> Refusal:
     """The table's row for an exception, and for Tornado's own refusals the row of the same status."""
     if error is not None and (found := refusal(error)):
         return found
@@ -182,7 +183,7 @@ def _row(status_code: int, error: BaseException | None) -> Refusal:
     return UNEXPECTED
 
 
-def _sent_status(row: Refusal, api_status: str) -> int:
+def sent_status(row: Refusal, api_status: str) -> int:
     """API_STATUS=wechat: PC WeChat was reported to hide a 401 from the mini program; 429 and 5xx stay for proxies."""
     hidden = api_status == "wechat" and 400 <= row.status < 500 and row.status != 429
     return 200 if hidden else row.status

@@ -4,7 +4,7 @@ Tornado would read a body of the wrong type or size first and answer with an emp
 they arrive, so the phone gets our own answer, no "100 Continue" goes out for a body nobody wants, and none is kept.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tornado.escape import json_encode
@@ -12,9 +12,18 @@ from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import Router
 from tornado.web import Application
 
-from handlers.base import API_HEADERS, Handler, Intake, request_id_of
+from handlers.base import API_HEADERS, Handler, Intake, request_id_of, sent_status
 from handlers.callers import Addresses
-from handlers.refusals import BodyTooLarge, Misdirected, NoSuchResource, WrongMediaType, envelope, headers, refusal
+from handlers.refusals import (
+    BodyTooLarge,
+    Misdirected,
+    NoSuchResource,
+    Refusal,
+    WrongMediaType,
+    envelope,
+    headers,
+    refusal,
+)
 
 # A body up to this size is read and dropped before it is refused, because a client that is still sending when we close
 # may never see the answer; larger ones are refused while they come.
@@ -24,29 +33,46 @@ SWALLOWED_BYTES = 1024 * 1024
 class Door(Router):
     """Stands before the application: settles who calls, turns away what no handler should see."""
 
-    def __init__(self, application: Application, addresses: Addresses, allowed_hosts: Sequence[str]) -> None:
+    def __init__(
+        self, application: Application, addresses: Addresses, allowed_hosts: Sequence[str], api_status: str
+    ) -> None:
         self._application = application
         self._addresses = addresses
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._api_status = api_status
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
         """Called by Tornado when the headers of a request are there."""
         self._addresses.settle(request)
         if self._allowed_hosts and request.host_name.lower() not in self._allowed_hosts:
-            return _Refusing(request, Misdirected())
+            return self._refuse(request, Misdirected())
         if "%00" in request.path or not request.path.isprintable():
-            return _Refusing(request, NoSuchResource())  # Tornado's file handler answers 500 to it
+            return self._refuse(request, NoSuchResource())  # Tornado's file handler answers 500 to it
         delegate: Any = self._application.find_handler(request)
         handler = getattr(delegate, "handler_class", None)
         intake = handler.intake if isinstance(handler, type) and issubclass(handler, Handler) else Intake()
-        return _Judging(request, delegate, intake)
+        return _Judging(request, delegate, intake, self._refuse)
+
+    def _refuse(self, request: HTTPServerRequest, error: Exception) -> "_Refusing":
+        row = refusal(error)
+        if row is None:
+            raise AssertionError("the door refuses only with rows of the table")
+        return _Refusing(request, row, sent_status(row, self._api_status))
 
 
 class _Judging(HTTPMessageDelegate):
     """Hands a request on to its handler unless its body is more than, or other than, the path takes."""
 
-    def __init__(self, request: HTTPServerRequest, delegate: HTTPMessageDelegate, intake: Intake) -> None:
+    def __init__(
+        self,
+        request: HTTPServerRequest,
+        delegate: HTTPMessageDelegate,
+        intake: Intake,
+        refuse: Callable[[HTTPServerRequest, Exception], HTTPMessageDelegate],
+    ) -> None:
         self._request = request
+        self._refuse = refuse
+        self._refused = False
         self._delegate = delegate
         self._intake = intake
         self._received = 0
@@ -57,16 +83,20 @@ class _Judging(HTTPMessageDelegate):
         if not _has_body(headers):
             headers.pop("Content-Type", None)  # judged only where there is a body; Tornado would try to parse nothing
         elif error := _unacceptable(headers, self._intake):
-            self._delegate = _Refusing(self._request, error)
+            self._turn_away(error)
         _limit(self._request, SWALLOWED_BYTES)
         return self._delegate.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         self._received += len(chunk)
-        if self._received > self._intake.most_bytes and not isinstance(self._delegate, _Refusing):
+        if self._received > self._intake.most_bytes and not self._refused:
             self._delegate.on_connection_close()  # the handler never began; this only lets go of what was gathered
-            self._delegate = _Refusing(self._request, BodyTooLarge())
+            self._turn_away(BodyTooLarge())
         return self._delegate.data_received(chunk)
+
+    def _turn_away(self, error: Exception) -> None:
+        self._refused = True
+        self._delegate = self._refuse(self._request, error)
 
     def finish(self) -> None:
         self._delegate.finish()
@@ -78,9 +108,11 @@ class _Judging(HTTPMessageDelegate):
 class _Refusing(HTTPMessageDelegate):
     """Answers with a row of the table: at once when the body is large or awaits our consent, else after it."""
 
-    def __init__(self, request: HTTPServerRequest, error: Exception) -> None:
+    def __init__(self, request: HTTPServerRequest, row: Refusal, status: int) -> None:
+        """`status` is what goes out, which API_STATUS may make 200."""
         self._request = request
-        self._error = error
+        self._row = row
+        self._status = status
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
@@ -95,14 +127,11 @@ class _Refusing(HTTPMessageDelegate):
         self._answer()
 
     def _answer(self) -> None:
-        row = refusal(self._error)
-        connection = self._request.connection
-        if row is None or connection is None:
-            raise AssertionError("the door refuses only with rows of the table")
+        connection: Any = self._request.connection
         request_id = request_id_of(self._request)
-        body = json_encode(envelope(row, request_id)).encode("utf-8")
-        fields = API_HEADERS | headers(row) | {"X-Request-Id": request_id, "Content-Length": str(len(body))}
-        connection.write_headers(ResponseStartLine("HTTP/1.1", row.status, ""), HTTPHeaders(fields), body)
+        body = json_encode(envelope(self._row, request_id)).encode("utf-8")
+        fields = API_HEADERS | headers(self._row) | {"X-Request-Id": request_id, "Content-Length": str(len(body))}
+        connection.write_headers(ResponseStartLine("HTTP/1.1", self._status, ""), HTTPHeaders(fields), body)
         connection.finish()
 
 

@@ -54,6 +54,10 @@ class WrongMediaType(Exception):
     """The body is of a type, charset or coding that this path does not take."""
 
 
+class CrossOrigin(Exception):
+    """A page of somebody else's sent the request (OWASP ASVS 3.5.1)."""
+
+
 class Misdirected(Exception):
     """The Host is none of ALLOWED_HOSTS."""
 
@@ -97,6 +101,7 @@ TABLE: dict[type[Exception], Refusal] = {
     NoToken: Refusal(401, 401001, "no token was sent", None, "login"),
     SessionGone: Refusal(401, 401002, "session is not valid", "invalid_token", "login"),
     NoSuchUser: Refusal(401, 401002, "session is not valid", "invalid_token", "login"),
+    CrossOrigin: Refusal(403, 403002, "the request came from another site's page", "cross_origin", "never"),
     UserBlocked: Refusal(403, 403003, "this user may not log in", "access_denied", "never"),
     SignupClosed: Refusal(403, 403004, "new users are not accepted", "access_denied", "never"),
     TooManySessions: Refusal(403, 403005, "this user has too many sessions", "access_denied", "never"),

@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS session (
     created_at      INTEGER NOT NULL,
     ends_at         INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
+    opened_us       INTEGER NOT NULL,
     sealed_key      BLOB,
     reason          TEXT
 ) STRICT, WITHOUT ROWID;
@@ -114,6 +115,7 @@ CREATE TABLE IF NOT EXISTS session (
     created_at      BIGINT       NOT NULL,
     ends_at         BIGINT       NOT NULL,
     expires_at      BIGINT       NOT NULL,
+    opened_us       BIGINT       NOT NULL,
     sealed_key      VARBINARY(64),
     reason          VARCHAR(16)  CHARACTER SET ascii COLLATE ascii_bin,
     KEY session_by_user (user_id, expires_at),

@@ -10,11 +10,11 @@ SELECT s.id, s.user_id, s.appid, s.epoch, s.created_at, s.ends_at, s.expires_at,
        COALESCE(e.counter, 0)
 FROM session s LEFT JOIN epoch e ON e.appid = s.appid
 WHERE s.user_id = :user_id AND s.expires_at > :now AND s.reason IS NULL AND s.epoch = COALESCE(e.counter, 0)
-ORDER BY s.expires_at, s.created_at, s.id;
+ORDER BY s.expires_at, s.opened_us;
 
 -- count_sessions: how many hold in one mini program
 SELECT COUNT(*) FROM session
-WHERE appid = :appid AND epoch = :epoch AND expires_at > :now AND reason IS NULL;
+WHERE appid = :appid AND epoch = :epoch AND expires_at > :now;
 
 -- user_generation: the counter that a block or an erasure raises; no row, no such person any more
 -- on sqlite
@@ -22,9 +22,9 @@ SELECT generation FROM user WHERE id = :user_id;
 -- on mysql
 SELECT generation FROM user WHERE id = :user_id FOR UPDATE;
 
--- open_session: a session begins
-INSERT INTO session (id, user_id, appid, epoch, created_at, ends_at, expires_at, sealed_key)
-VALUES (:id, :user_id, :appid, :epoch, :created_at, :ends_at, :expires_at, :sealed_key);
+-- open_session: a session begins; opened_us, microseconds, tells those of one second apart
+INSERT INTO session (id, user_id, appid, epoch, created_at, ends_at, expires_at, opened_us, sealed_key)
+VALUES (:id, :user_id, :appid, :epoch, :created_at, :ends_at, :expires_at, :opened_us, :sealed_key);
 
 -- end_session: it ends now and its sealed key is wiped; the row says why for a day
 UPDATE session SET reason = :reason, sealed_key = NULL, expires_at = :now
@@ -43,8 +43,9 @@ DELETE FROM session WHERE id IN (:ids);
 -- expired_keys: sessions of an epoch gone by whose sealed key is still there, a few at a time
 SELECT id FROM session WHERE appid = :appid AND epoch < :epoch AND sealed_key IS NOT NULL LIMIT :most;
 
--- wipe_keys: their keys go
-UPDATE session SET sealed_key = NULL WHERE id IN (:ids);
+-- wipe_keys: their keys go, and they are ended in the epoch of today, so that no sweep comes upon them again
+UPDATE session SET sealed_key = NULL, reason = 'revoked', epoch = :epoch, expires_at = :now
+WHERE id IN (:ids) AND reason IS NULL;
 
 -- epochs: the counter of every mini program that ever put everybody out
 SELECT appid, counter FROM epoch;

@@ -4,6 +4,8 @@ Truth about who is in stands in the session store; these rows are for people who
 them, and losing the last moments of them loses no login and no revocation.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ class Logins:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: list[Query] = []
+        self._one_flush = asyncio.Lock()
         self.lost = 0  # notes that were dropped because the database was away too long
 
     def opened(self, login: Login) -> None:
@@ -73,14 +76,20 @@ class Logins:
 
     async def flush(self) -> None:
         """Writes what waits. When the database is away the notes stay for the next time, up to a bound."""
-        while self._waiting:
-            batch = self._waiting[:_MOST_AT_ONCE]
-            try:
-                await self._db.write(_all_of(batch), durable=False)
-            except StoreTrouble:
-                self._drop_oldest()
-                return
-            del self._waiting[: len(batch)]
+        async with self._one_flush:
+            with contextlib.suppress(StoreTrouble):
+                while self._waiting:
+                    await self._write_some()
+
+    async def _write_some(self) -> None:
+        """Takes some out before the wait, so that what is noted or dropped meanwhile does not move them."""
+        batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+        try:
+            await self._db.write(_all_of(batch), durable=False)
+        except BaseException:  # also when the task is cancelled: each note may be written twice, but not never
+            self._waiting[:0] = batch
+            self._drop_oldest()
+            raise
 
     async def find(self, ids: list[bytes]) -> dict[bytes, Login]:
         """The rows of these sessions, as far as they are written."""

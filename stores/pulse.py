@@ -40,8 +40,10 @@ class Pulse:
 
     async def _watch(self) -> None:
         while not self.beats:
-            await asyncio.sleep(PROBE_SECONDS)
+            # Asked at once first: one connection that was cut is no outage, and need not close the door for a moment.
             with contextlib.suppress(self._trouble):
                 await self._ask()
                 self.beats = True
+            if not self.beats:
+                await asyncio.sleep(PROBE_SECONDS)
         self._log.warning("%s answers again", self._name)

@@ -12,6 +12,7 @@ An engine, a browser or a server starts when the first selected test needs it, a
 | ``wechat``       | a test     | WeChat (the simulator), reset before each test: faults, clock, users, log          |
 | ``server``       | a test     | a shared running Menshen, once on each backend                                     |
 | ``embedded``     | a test     | a shared running Menshen on SQLite alone                                           |
+| ``dev``          | a test     | a shared running ``serve --dev``, with its playground and simulator                |
 | ``make_server``  | a test     | Menshens of the test's own: ``make_server(SESSION_SECONDS=60, **backend.fresh())`` |
 | ``phone``        | a test     | a new person at ``server`` when the test names it, else at ``embedded``            |
 | ``phones``       | a test     | many: ``phones(3)``; elsewhere: ``phones(3, at=make_server())``                    |
@@ -34,7 +35,7 @@ from backends import BACKENDS, Backend
 from children import Child
 from phone import Door, Network, Phone, WeChat
 from playwright.async_api import Browser
-from product import APPID, APPSECRET, Product, Simulator
+from product import APPID, APPSECRET, DevServer, Product, Simulator
 from servers import MariaDB, RedisServer, missing_packages
 from tornado.ioloop import IOLoop
 
@@ -190,6 +191,22 @@ def embedded(shared_server: Callable[[Backend], Product]) -> Iterator[Product]:
     product = shared_server(Backend(BACKENDS[0]))
     yield product
     product.check_log()
+
+
+@pytest.fixture(scope="session")
+def running_dev(folder: Path, children: list[Child]) -> DevServer:
+    """Start the one `serve --dev` of the run."""
+    server = DevServer(folder / "dev")
+    children.append(server)
+    server.start()
+    return server
+
+
+@pytest.fixture
+def dev(running_dev: DevServer) -> Iterator[DevServer]:
+    """Give the test a running `serve --dev`, with its playground and simulator."""
+    yield running_dev
+    running_dev.check_log()
 
 
 @pytest.fixture

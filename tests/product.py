@@ -86,3 +86,22 @@ class Product(Program):
         assert start < 0, f"the server's log holds a traceback:\n{log[max(0, start - 400) : start + 12_000]}"
         leaks = sum(secret in log for secret in self.never_logged)
         assert leaks == 0, f"{leaks} secrets, tokens or codes stand in the server's log, {self.log_path}"
+
+
+class DevServer(Product):
+    """`serve --dev`, from the project's own folder or a copy of it."""
+
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
+        super().__init__(folder, {})
+        self.root = root
+
+    def command(self) -> Sequence[str]:
+        python, _, serve, *options = super().command()
+        return [python, str(self.root / "server.py"), serve, "--dev", "--simulator-port", "0", *options]
+
+    @property
+    def simulator_base(self) -> str:
+        """The base URL of the simulator inside it."""
+        found = re.search(r"^WeChat simulator at (http://\S+)$", self.log(), re.MULTILINE)
+        assert found, "no simulator was announced"
+        return found[1]

@@ -16,7 +16,7 @@ import pymysql
 
 from settings import MysqlUrl
 from stores.db.promise import READ_SECONDS, WRITE_SECONDS, Script, T
-from stores.db.schema import UPKEEP, check_version
+from stores.db.schema import NEWEST, UPKEEP, check_version
 from stores.db.statements import Dialect, Query, Result, Row, history
 from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongCredentials, WrongSchema
 from stores.pulse import Pulse
@@ -70,14 +70,19 @@ class Mysql:
     async def upgrade(self) -> list[int]:
         """Applies every version that is missing; one starter at a time, and safe to repeat after an interruption."""
         async with self._connection(300) as connection:
-            await _run(connection, "SELECT GET_LOCK(%(name)s, 60)", {"name": _UPGRADE_LOCK})
+            lock = await _run(connection, "SELECT GET_LOCK(%(name)s, 60)", {"name": _UPGRADE_LOCK})
+            if lock.rows[0][0] != 1:
+                raise UsersAway("another process is upgrading the schema, and has been for a minute")
             found = await _version(connection)
+            if found > NEWEST:
+                check_version(found)
             missing = {number: parts for number, parts in history("mysql").items() if number > found}
             for number, parts in missing.items():
                 for part in parts:
                     await _run(connection, part, {})
                 await _ask(connection, UPKEEP["note_version"](version=number, now=int(time.time())))
             await connection.commit()
+            await _run(connection, "SELECT RELEASE_LOCK(%(name)s)", {"name": _UPGRADE_LOCK})
             return list(missing)
 
     async def read(self, query: Query) -> list[Row]:

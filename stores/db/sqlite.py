@@ -68,6 +68,7 @@ class Sqlite:
         """Opens the file. Raises WrongSchema when it is missing, empty, no database, or of another version."""
         if not self.path.exists():
             raise WrongSchema(f"there is no database at {self.path}: start the server once, or run 'upgrade'")
+        self._make_file()  # refuses an empty one; opening it would fill it, and hide that something was lost
         connection = self._open("NORMAL")
         try:
             check_version(_version(connection))
@@ -183,7 +184,8 @@ def _version(connection: sqlite3.Connection) -> int:
             return 0
         return int(connection.execute(UPKEEP["schema_version"].text["sqlite"]).fetchone()[0])
     except sqlite3.DatabaseError as error:
-        raise WrongSchema(f"the database file is damaged ({error}): restore a backup; nothing was changed") from None
+        file = connection.execute("PRAGMA database_list").fetchone()[2]
+        raise WrongSchema(f"{file} is damaged ({error}): restore a backup; nothing was changed") from None
 
 
 def _apply_history(connection: sqlite3.Connection, path: Path) -> list[int]:

@@ -1,7 +1,7 @@
 """Sessions beside the users, in SQLite or MySQL: the engine for a first server that needs nothing else installed."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stores.db import Database, Result, Row, Script, load
@@ -39,6 +39,9 @@ class SqlSessions:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lookup: SharedLookup[Row | None] = SharedLookup(self._ask)
+
+    def serve(self, appids: Sequence[str]) -> None:
+        """Nothing to do: the tables know the mini program of each session."""
 
     async def start(self) -> None:
         """The database is opened by whoever made it."""
@@ -87,6 +90,7 @@ class SqlSessions:
 
     async def open(self, opening: Opening, now: int) -> list[bytes]:
         """See Sessions.open."""
+        opened_us = time.time_ns() // 1000
 
         def script() -> Script[list[bytes]]:
             found = yield SQL["user_generation"](user_id=opening.user_id)
@@ -102,6 +106,7 @@ class SqlSessions:
                 created_at=opening.created_at,
                 ends_at=opening.ends_at,
                 expires_at=opening.expires_at,
+                opened_us=opened_us,
                 sealed_key=opening.sealed_key,
             )
             return ended
@@ -187,7 +192,7 @@ class SqlSessions:
             stale = yield SQL["stale_sessions"](before=now - MEMORY_SECONDS, most=_A_FEW)
             if stale.rows:
                 yield SQL["forget_sessions"](ids=[row[0] for row in stale.rows])
-            return len(stale.rows) + (yield from _wipe_keys())
+            return len(stale.rows) + (yield from _wipe_keys(now))
 
         with _as_sessions():
             return await self._db.write(script, durable=False)
@@ -226,12 +231,12 @@ def _make_room(opening: Opening, now: int) -> Script[list[bytes]]:
     return too_many
 
 
-def _wipe_keys() -> Script[int]:
+def _wipe_keys(now: int) -> Script[int]:
     """Wipes sealed keys of epochs gone by, a few at a time; their sessions are dead already."""
     wiped = 0
     for appid, counter in (yield SQL["epochs"]()).rows:
         old = yield SQL["expired_keys"](appid=appid, epoch=counter, most=_A_FEW)
         if old.rows:
-            yield SQL["wipe_keys"](ids=[row[0] for row in old.rows])
+            yield SQL["wipe_keys"](ids=[row[0] for row in old.rows], epoch=counter, now=now)
         wiped += len(old.rows)
     return wiped

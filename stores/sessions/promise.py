@@ -10,7 +10,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -96,6 +96,9 @@ class Admission:
 
 class Sessions(Protocol):
     """The promise. Every call raises SessionsAway or StoreFull in bounded time; `now` is always epoch seconds."""
+
+    def serve(self, appids: Sequence[str]) -> None:
+        """The mini programs whose sessions are kept here, from now on."""
 
     async def start(self) -> None:
         """Connects. Raises WrongCredentials; a store that is merely away is no error."""

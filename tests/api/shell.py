@@ -5,8 +5,9 @@ import subprocess
 import sys
 from subprocess import CompletedProcess
 
-import settings
 from product import ROOT, Product
+
+import settings
 
 
 async def menshen(product: Product, *words: str) -> CompletedProcess[str]:

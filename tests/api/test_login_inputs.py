@@ -1,7 +1,6 @@
 """What may stand in a login request, and what is refused before WeChat hears of it."""
 
 import asyncio
-import gzip
 import json
 import time
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from verdicts import TOKEN, refused, succeeded, without_request_id
 
 pytestmark = pytest.mark.quick
 SECOND_APPID = "wx0000000000000002"
-LIMIT = 16 * 1024
 
 
 @pytest.mark.gen_test
@@ -71,15 +69,17 @@ async def test_a_second_login_finds_the_same_person_who_is_not_new(server: Produ
         b'{"code":"a","x":1e999}',
         b'{"code":"a","x":' + b"9" * 5000 + b"}",
         b"[" * 8000 + b"]" * 8000,
-        b'{"code":' + b'{"a":' * 3000 + b"1" + b"}" * 3001,
+        b'{"code":' + b'{"a":' * 2000 + b"1" + b"}" * 2001,
     ],
 )
 async def test_a_body_that_is_not_one_json_object_is_refused_with_400001(
     embedded: Product, phone: Phone, wechat: WeChat, body: bytes
 ) -> None:
     answer = await phone.request("POST", "/api/login", data=body)
-    # Nesting that this Python can read is no fault of the syntax; then the code is no text.
-    refused(answer, 400001, **({"field": "code"} if "field" in answer.json else {}))
+    if "field" in answer.json:  # nesting that this Python can read is no fault of the syntax, but no text either
+        refused(answer, 400001, field="code")
+    else:
+        refused(answer, 400001)
     assert await wechat.asked() == 0
 
 
@@ -180,13 +180,13 @@ async def test_fields_that_nobody_asked_for_change_nothing(
 
 
 @pytest.mark.gen_test
-async def test_a_body_of_ten_thousand_keys_is_refused_and_others_are_served(
+async def test_a_body_of_forty_thousand_keys_or_levels_is_refused_and_others_are_served(
     embedded: Product, phone: Phone, phones: Callable[..., list[Phone]]
 ) -> None:
     [mei] = phones(1)
     succeeded(await phone.login())
-    wide = json.dumps({str(number): number for number in range(100_000)}).encode()
-    deep = b'{"code":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    wide = json.dumps({str(number): number for number in range(40_000)}).encode()
+    deep = b'{"code":' + b"[" * 40_000 + b"]" * 40_000 + b"}"
     answers = await asyncio.gather(
         mei.request("POST", "/api/login", data=wide), mei.request("POST", "/api/login", data=deep), phone.verify()
     )
@@ -252,127 +252,6 @@ async def test_every_spelling_of_json_is_accepted(embedded: Product, phone: Phon
 
 
 @pytest.mark.gen_test
-async def test_a_body_up_to_the_limit_is_read_and_one_byte_more_is_refused_with_413001(
-    embedded: Product, phone: Phone
-) -> None:
-    code = await phone.code()
-    body = json.dumps({"code": code, "pad": ""}).encode()
-    full = json.dumps({"code": code, "pad": "x" * (LIMIT - len(body))}).encode()
-    assert len(full) == LIMIT
-    refused(await phone.request("POST", "/api/login", data=full + b" "), 413001)
-    embedded.never_logged.add(succeeded(await phone.request("POST", "/api/login", data=full))["token"])
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("size", [LIMIT + 1, 200_000_000, 10**18, 10**30])
-async def test_no_hundred_continue_comes_for_a_body_over_the_limit(embedded: Product, size: int) -> None:
-    head = request(
-        "POST", "/api/login", "Content-Type: application/json", f"Content-Length: {size}", "Expect: 100-continue"
-    )
-    refused(await exchange(embedded, head), 413001)
-
-
-@pytest.mark.gen_test
-async def test_a_hundred_continue_comes_for_a_body_within_the_limit(embedded: Product) -> None:
-    raw = await Raw.to(embedded)
-    head = request(
-        "POST", "/api/login", "Content-Type: application/json", "Content-Length: 12", "Expect: 100-continue"
-    )
-    await raw.say(head)
-    assert (await raw.hear()).status == 100
-    await raw.say(b'{"code":"?"}')
-    refused(await raw.hear(), 400003)
-    await raw.close()
-
-
-@pytest.mark.gen_test
-async def test_a_large_body_is_refused_before_it_is_sent(embedded: Product) -> None:
-    head = request("POST", "/api/login", "Content-Type: application/json", f"Content-Length: {50_000_000}")
-    refused(await exchange(embedded, head), 413001)
-
-
-@pytest.mark.gen_test
-async def test_a_chunked_body_over_the_limit_is_refused_with_413001(embedded: Product) -> None:
-    head = request("POST", "/api/login", "Content-Type: application/json", "Transfer-Encoding: chunked")
-    chunk = b"1000\r\n" + b" " * 4096 + b"\r\n"
-    refused(await exchange(embedded, head, chunk * 5, b"0\r\n\r\n"), 413001)
-
-
-@pytest.mark.gen_test
-async def test_a_chunked_body_within_the_limit_is_read(embedded: Product) -> None:
-    head = request("POST", "/api/login", "Content-Type: application/json", "Transfer-Encoding: chunked")
-    refused(await exchange(embedded, head, b'5\r\n{"cod\r\n', b'7\r\ne":"?"}\r\n', b"0\r\n\r\n"), 400003)
-
-
-@pytest.mark.gen_test
-async def test_an_endless_chunked_body_is_cut_off(embedded: Product) -> None:
-    raw = await Raw.to(embedded)
-    await raw.say(request("POST", "/api/login", "Content-Type: application/json", "Transfer-Encoding: chunked"))
-    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
-    sent = 0
-    try:
-        while sent < 200_000_000:
-            await raw.say(chunk)
-            sent += 65536
-    except ConnectionError:
-        pass  # hung up on, as it should be
-    await raw.close()
-    assert sent < 100_000_000
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "identity, gzip"])
-async def test_a_compressed_body_is_refused_with_415001_and_never_inflated(
-    embedded: Product, phone: Phone, wechat: WeChat, coding: str
-) -> None:
-    whole = json.dumps({"code": await phone.code()}).encode()
-    for body in (gzip.compress(whole), gzip.compress(b" " * 10_000_000), b"\x1f\x8bgarbage", whole):
-        answer = await phone.request("POST", "/api/login", data=body, headers={"Content-Encoding": coding})
-        refused(answer, 415001)
-    assert await wechat.asked() == 0
-
-
-@pytest.mark.gen_test
-async def test_several_content_codings_in_several_headers_are_refused(embedded: Product, phone: Phone) -> None:
-    headers = [("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
-    refused(await phone.request("POST", "/api/login", json={"code": "a"}, headers=headers), 415001)
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/api/",
-        "/api",
-        "/api/nothing",
-        "/api/login/",
-        "/API/LOGIN",
-        "/api/login;x",
-        "/api//login",
-        "/api/login%00",
-        "/api/%6cogin/x",
-        "//evil.example/..",
-        "/./api/login",
-        "/api/../api/login",
-        "/nothing",
-        "/.git/config",
-        "/settings.py",
-        "/static/../settings.py",
-        "/admin/../server.py",
-        "/\\evil.example",
-        "/_sim/log",
-        "*",
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
-async def test_where_nothing_lives_is_404001_and_never_a_redirect(embedded: Product, path: str, method: str) -> None:
-    answer = await exchange(embedded, request(method, path))
-    refused(answer, 404001)
-    assert "Location" not in answer.headers
-    assert path == "*" or path.encode() not in answer.body
-
-
-@pytest.mark.gen_test
 async def test_a_percent_encoded_path_leads_to_the_same_handler(embedded: Product, phone: Phone) -> None:
     answer = await exchange(embedded, request("GET", "/api/%6cogin"))
     assert answer.status in {404, 405}
@@ -407,6 +286,7 @@ async def test_with_several_mini_programs_the_appid_must_be_named_and_known(
 
 @pytest.mark.gen_test
 async def test_a_request_that_cannot_be_read_is_answered_400_in_one_log_line(embedded: Product) -> None:
+    post = b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     for wrong in (
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
@@ -414,9 +294,9 @@ async def test_a_request_that_cannot_be_read_is_answered_400_in_one_log_line(emb
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nBad Name: y\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        post + b"Content-Length: -1\r\n\r\n",
+        post + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        post + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
     ):
         logged = embedded.log_size()
         raw = await Raw.to(embedded)

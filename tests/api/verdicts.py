@@ -1,6 +1,6 @@
 """What an answer of the JSON API must look like, whoever gave it: success, or one row of the table of refusals.
 
-The table is written down here a second time on purpose: it is the promise, and the product's own table is what is tested.
+The table is written down here a second time on purpose: it is the promise, and the product's own is what is tested.
 """
 
 import re
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from phone import Answer
+
+from stores.sessions import session_id
 
 API_HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
@@ -105,5 +107,12 @@ def _check_headers_of(row: Row, answer: Answer) -> None:
 def without_request_id(answer: Answer) -> tuple[int, bytes, list[tuple[str, str]]]:
     """Return all that an attacker can compare of two answers: status, body and headers, but for the id and the time."""
     request_id = answer.headers["X-Request-Id"].encode()
-    headers = [(name, value) for name, value in answer.headers.items() if name not in {"X-Request-Id", "Date"}]
+    headers = [pair for pair in answer.headers.items() if pair[0].lower() not in {"x-request-id", "date"}]
     return answer.status, answer.body.replace(request_id, b"*"), headers
+
+
+def id_of(token: str) -> str:
+    """Return the public id of a token's session: 64 hex digits."""
+    found = session_id(token)
+    assert found is not None
+    return found.hex()

@@ -1,34 +1,22 @@
-"""The stores as their tests meet them: each database and each session engine, real, empty, and without a server.
-
-A test module takes these fixtures with ``pytest_plugins = ["engines"]``.
-
-| fixture    | gives                                                                                                 |
-|------------|-------------------------------------------------------------------------------------------------------|
-| `database` | a `Database` with an empty schema: once SQLite, once MariaDB                                           |
-| `house`    | the session promise with the people and epochs around it: on SQLite, on MariaDB, on Redis              |
-| `redis`    | a client that looks at the keys of `redis_house`; `sqlite_house`, `mariadb_house` are the engines alone |
-
-On Redis the people live in SQLite. `second(house)` is another process at the same stores.
-"""
+"""The stores as their tests meet them, without a server, and what is said about people and sessions again and again."""
 
 import asyncio
 import dataclasses
 import hashlib
 import itertools
+import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import redis as redis_py
-from servers import MariaDB, RedisServer
-from tornado.ioloop import IOLoop
+from servers import RedisServer
 
 from settings import MysqlUrl, RedisUrl, SqliteUrl
-from stores.db import Database, Query, Script, open_database
+from stores.db import Database, Query, Script, Statement, open_database
 from stores.epochs import Epochs
 from stores.sessions import Opening, Session, SessionGone, Sessions, new_token, session_id
 from stores.sessions.on_redis import RedisSessions
@@ -42,8 +30,15 @@ from values import Secret
 APPID, OTHER_APPID = "wx00000000000000a1", "wx00000000000000b2"
 WEEK = 7 * 86_400
 DAY = 86_400
-TABLES = ("user", "blocked_person", "epoch", "session", "code_claim", "tally", "login")
-QUICK = pytest.param("sqlite", marks=pytest.mark.quick)
+EMPTY = (
+    "DELETE FROM user",
+    "DELETE FROM blocked_person",
+    "DELETE FROM epoch",
+    "DELETE FROM session",
+    "DELETE FROM code_claim",
+    "DELETE FROM tally",
+    "DELETE FROM login",
+)
 
 _numbers = itertools.count(1)
 
@@ -130,6 +125,15 @@ async def opened(house: House, user: User, **changed: object) -> bytes:
     return new.id
 
 
+async def opened_many(house: House, user: User, number: int, **changed: object) -> list[bytes]:
+    """The ids of that many sessions of one person, begun fifty at a time."""
+    ids: list[bytes] = []
+    while len(ids) < number:
+        few = min(50, number - len(ids))
+        ids += await asyncio.gather(*(opened(house, user, **changed) for _ in range(few)))
+    return ids
+
+
 async def holds(house: House, session: bytes) -> bool:
     """Whether the session is found."""
     try:
@@ -170,6 +174,13 @@ async def until(true: Callable[[], object], *, seconds: float = 15.0) -> None:
         await asyncio.sleep(0.02)
 
 
+def sqlite_at(path: Path, content: bytes) -> SqliteUrl:
+    """A database file with this content, which only its owner can read."""
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    return SqliteUrl(path)
+
+
 def mysql_url(url: str) -> MysqlUrl:
     """The setting DATABASE as the engine takes it."""
     parts = urlsplit(url)
@@ -179,63 +190,10 @@ def mysql_url(url: str) -> MysqlUrl:
     return MysqlUrl(parts.username, Secret(parts.password), "127.0.0.1", parts.port, parts.path[1:])
 
 
-@pytest.fixture(scope="session")
-def mariadb_database(mariadb: MariaDB) -> MysqlUrl:
-    """One MariaDB database with our schema, which each test finds empty."""
-    where = mysql_url(mariadb.database())
-
-    async def upgrade() -> None:
-        db = open_database(where)
-        assert await db.upgrade()
-        await db.close()
-
-    asyncio.run(upgrade())
-    return where
-
-
-@pytest.fixture(scope="session")
-def redis_database(redis_server: RedisServer) -> int:
-    """The number of one Redis database, which each test finds empty."""
-    return int(redis_server.url().rpartition("/")[2])
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of an empty embedded database."""
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    asyncio.run(open_database(SqliteUrl(path)).upgrade())
-    return path.read_bytes()
-
-
-@pytest.fixture
-def sqlite_file(sqlite_template: bytes, tmp_path: Path) -> SqliteUrl:
-    """An empty embedded database of the test's own."""
-    path = tmp_path / "menshen.db"
-    path.write_bytes(sqlite_template)
-    return SqliteUrl(path)
-
-
-@pytest.fixture
-def empty_mariadb(mariadb: MariaDB, mariadb_database: MysqlUrl) -> MysqlUrl:
-    """The MariaDB database without a row."""
-    for table in TABLES:
-        mariadb.query(f"DELETE FROM {table}", database=mariadb_database.name)
-    return mariadb_database
-
-
-@pytest.fixture(params=[QUICK, "mariadb"])
-def database(request: pytest.FixtureRequest, io_loop: IOLoop) -> Iterator[Database]:
-    """An empty database, open."""
-    fixture = "sqlite_file" if request.param == "sqlite" else "empty_mariadb"
-    db = open_database(request.getfixturevalue(fixture))
-    io_loop.run_sync(db.start)
-    yield db
-    io_loop.run_sync(db.close)
-
-
-def _on_sql(name: str, where: SqliteUrl | MysqlUrl) -> House:
+def on_sql(name: str, where: SqliteUrl | MysqlUrl) -> House:
+    """A house on one database; nothing is connected yet."""
     db = open_database(where)
-    return House(name, db, SqlSessions(db), Users(db), Epochs(db), lambda: _on_sql(name, where))
+    return House(name, db, SqlSessions(db), Users(db), Epochs(db), lambda: on_sql(name, where))
 
 
 def redis_sessions(
@@ -246,62 +204,17 @@ def redis_sessions(
     return link, RedisSessions(link, Keys(prefix), Packer(key), [APPID, OTHER_APPID], epochs.all)
 
 
-def _on_redis(where: RedisUrl, people: SqliteUrl) -> House:
+def on_redis(where: RedisUrl, people: SqliteUrl) -> House:
+    """A house whose sessions are in Redis; nothing is connected yet."""
     db = open_database(people)
     epochs = Epochs(db)
     _, sessions = redis_sessions(where, epochs)
-    return House("redis", db, sessions, Users(db), epochs, lambda: _on_redis(where, people))
+    return House("redis", db, sessions, Users(db), epochs, lambda: on_redis(where, people))
 
 
 def redis_url(server: RedisServer, database: int) -> RedisUrl:
     """The setting SESSIONS as the engine takes it."""
     return RedisUrl("127.0.0.1", server.port, "", Secret(server.password), database, tls=False)
-
-
-@pytest.fixture
-def redis_house(
-    redis_server: RedisServer, redis_database: int, sqlite_file: SqliteUrl, io_loop: IOLoop
-) -> Iterator[House]:
-    """The promise on Redis, empty but for the epochs."""
-    with redis_server.client(redis_database) as client:
-        client.flushdb()
-    yield from _lived_in(_on_redis(redis_url(redis_server, redis_database), sqlite_file), io_loop)
-
-
-@pytest.fixture
-def redis(redis_house: House, redis_server: RedisServer, redis_database: int) -> Iterator[redis_py.Redis]:
-    """A client that sees the keys of `redis_house`."""
-    with redis_server.client(redis_database) as client:
-        yield client
-
-
-@pytest.fixture
-def sqlite_house(sqlite_file: SqliteUrl, io_loop: IOLoop) -> Iterator[House]:
-    """The promise on SQLite."""
-    yield from _lived_in(_on_sql("sqlite", sqlite_file), io_loop)
-
-
-@pytest.fixture
-def mariadb_house(empty_mariadb: MysqlUrl, io_loop: IOLoop) -> Iterator[House]:
-    """The promise on MariaDB."""
-    yield from _lived_in(_on_sql("mariadb", empty_mariadb), io_loop)
-
-
-@pytest.fixture(params=[QUICK, "mariadb", "redis"])
-def house(request: pytest.FixtureRequest) -> House:
-    """The promise on each engine in turn."""
-    made: House = request.getfixturevalue(f"{request.param}_house")
-    return made
-
-
-def _lived_in(house: House, io_loop: IOLoop) -> Iterator[House]:
-    async def move_in() -> None:
-        await house.db.start()
-        await house.sessions.start()
-
-    io_loop.run_sync(move_in)
-    yield house
-    io_loop.run_sync(house.close)
 
 
 def script(*queries: Query) -> Callable[[], Script[None]]:
@@ -312,3 +225,9 @@ def script(*queries: Query) -> Callable[[], Script[None]]:
             _ = yield query
 
     return run
+
+
+def ad_hoc(sql: str, **parameters: object) -> Query:
+    """A query that only a test asks, the same on both databases; `:name` stands for a parameter."""
+    on_mysql = re.sub(r":([a-z_]+)", r"%(\1)s", sql)
+    return Query(Statement("ad_hoc", "", {"sqlite": sql, "mysql": sql}, {"sqlite": sql, "mysql": on_mysql}), parameters)

@@ -38,6 +38,13 @@ class Simulator:
         """
         return self._stage.port.open(self.application, address, port)
 
+    def wx_login(self, appid: str, user: str) -> str:
+        """Do what wx.login does on the phone of `user` (any name) and give the code.
+
+        Raises LookupError when the mini program does not exist.
+        """
+        return self._stage.world.log_in(self._stage.world.apps[appid], user)
+
     def close(self) -> Awaitable[None]:
         """Close the port and every connection; await the answer to see the last of them gone."""
         self._stage.waits.end()

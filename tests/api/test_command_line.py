@@ -1,0 +1,219 @@
+"""The command line beside a running server: data on stdout, one line on stderr, 0 done, 1 refused, 2 wrong use."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from backends import Backend
+from children import DidNotStart
+from phone import Phone
+from product import APPID, Product
+from servers import MariaDB
+from shell import done, menshen
+from verdicts import id_of, refused, succeeded
+
+import settings
+
+Phones = Callable[..., list[Phone]]
+COLUMNS = ["id", "user", "appid", "created_at", "last_seen_at", "platform", "ip"]
+
+
+@pytest.mark.gen_test
+async def test_sessions_list_shows_who_is_in(
+    make_server: Callable[..., Product], backend: Backend, phones: Phones
+) -> None:
+    server = make_server(**backend.fresh())
+    mei, lan = phones(2, at=server)
+    before = int(time.time())
+    user = succeeded(await mei.login())["user"]["id"]
+    succeeded(await lan.login())
+    succeeded(await lan.logout())
+    table, objects = await asyncio.gather(done(server, "sessions", "list"), done(server, "sessions", "list", "--json"))
+    header, *lines = table.split("\n")
+    assert header.split("\t") == COLUMNS
+    [row] = [line.split("\t") for line in lines]
+    assert row[0] == id_of(mei.token)
+    assert row[2] == APPID
+    assert before <= int(row[3]) <= int(row[4]) <= int(time.time())
+    assert row[5:] == ["android", "127.0.0.1"]
+    shown = json.loads(objects)
+    assert list(shown) == COLUMNS
+    assert (shown["id"], shown["created_at"]) == (row[0], int(row[3]))
+    assert str(shown["user"]) == row[1] == str(user)
+
+
+@pytest.mark.gen_test
+async def test_sessions_list_gives_the_newest_as_many_as_asked(
+    make_server: Callable[..., Product], phones: Phones
+) -> None:
+    server = make_server()
+    for mei in phones(5, at=server):
+        succeeded(await mei.login())
+    assert len((await done(server, "sessions", "list")).split("\n")) == 1 + 5
+    assert len((await done(server, "sessions", "list", "--most", "2")).split("\n")) == 1 + 2
+
+
+@pytest.mark.gen_test
+async def test_sessions_revoke_ends_one_and_again_is_no_error(embedded: Product, phones: Phones) -> None:
+    mei, lan = phones(2)
+    succeeded(await mei.login())
+    succeeded(await lan.login())
+    assert await done(embedded, "sessions", "revoke", id_of(mei.token)) == "ended 1 session of 1 user"
+    refused(await mei.verify(), 401002, reason="revoked")
+    assert await done(embedded, "sessions", "revoke", id_of(mei.token)) == "ended 0 sessions of 0 users"
+    assert await done(embedded, "sessions", "revoke", id_of(lan.token)[:10].upper()) == "ended 1 session of 1 user"
+    refused(await lan.verify(), 401002, reason="revoked")
+
+
+@pytest.mark.gen_test
+async def test_sessions_revoke_refuses_what_it_cannot_find(embedded: Product, phone: Phone) -> None:
+    succeeded(await phone.login())
+    wrong = (id_of(phone.token)[:7], "0" * 12, phone.token)
+    for finished in await asyncio.gather(*(menshen(embedded, "sessions", "revoke", each) for each in wrong)):
+        assert (finished.returncode, finished.stdout) == (1, "")
+        assert finished.stderr.count("\n") == 1
+        assert phone.token not in finished.stderr
+    succeeded(await phone.verify())
+
+
+@pytest.mark.gen_test
+async def test_sessions_revoke_user_takes_an_id_an_openid_or_both_parts(embedded: Product, phone: Phone) -> None:
+    openid = await phone.openid()
+    for name in ("id", openid, f"{APPID}:{openid}"):
+        first = succeeded(await phone.login())
+        token = phone.token
+        succeeded(await phone.login())
+        user = str(first["user"]["id"]) if name == "id" else name
+        assert await done(embedded, "sessions", "revoke-user", user) == "ended 2 sessions of 1 user"
+        for each in (token, phone.token):
+            phone.token = each
+            refused(await phone.verify(), 401002, reason="revoked")
+    assert await done(embedded, "sessions", "revoke-user", openid) == "ended 0 sessions of 0 users"
+
+
+@pytest.mark.gen_test
+async def test_sessions_revoke_user_refuses_whom_it_cannot_find(embedded: Product) -> None:
+    strangers = ("9" * 30, f"{APPID}:nobody", "' OR 1=1")
+    for finished in await asyncio.gather(*(menshen(embedded, "sessions", "revoke-user", each) for each in strangers)):
+        assert (finished.returncode, finished.stdout, finished.stderr) == (1, "", "there is no such user\n")
+
+
+@pytest.mark.gen_test
+async def test_sessions_revoke_all_asks_no_script_and_ends_everybody(
+    make_server: Callable[..., Product], phones: Phones
+) -> None:
+    server = make_server()
+    people = phones(3, at=server)
+    for mei in people:
+        succeeded(await mei.login())
+    assert await done(server, "sessions", "revoke-all") == "ended 3 sessions of everybody"
+    for mei in people:
+        refused(await mei.verify(), 401002, reason="revoked")
+    assert len((await done(server, "sessions", "list")).split("\n")) == 1
+
+
+@pytest.mark.gen_test
+async def test_settings_are_shown_with_their_source_and_without_secrets(make_server: Callable[..., Product]) -> None:
+    server = make_server(start=False, SESSION_SECONDS="12h")
+    header, *lines = (await done(server, "settings")).split("\n")
+    assert header.split("\t") == ["setting", "value", "source", "meaning"]
+    rows = {line.split("\t")[0]: line.split("\t") for line in lines}
+    assert rows["SESSION_SECONDS"][1:3] == ["43200", "environment MENSHEN_SESSION_SECONDS"]
+    assert rows["API_STATUS"][1:3] == ["http", "default"]
+    assert rows["APPSECRET"][1] == "***"
+    assert set(rows) == {knob.name for knob in settings.KNOBS.values()} | {"APPS"}
+    shown = [json.loads(line) for line in (await done(server, "settings", "--json")).split("\n")]
+    assert {row["setting"] for row in shown} == set(rows)
+    assert server.settings["APPSECRET"] not in str(shown) + str(rows)
+
+
+@pytest.mark.gen_test
+async def test_wrong_use_and_wrong_settings_are_2_and_say_why_on_stderr(make_server: Callable[..., Product]) -> None:
+    server = make_server(start=False)
+    misspelt = (["sessions"], ["settings", "--nothing"], ["sessions", "revoke"])
+    for finished in await asyncio.gather(*(menshen(server, *words) for words in misspelt)):
+        assert (finished.returncode, finished.stdout) == (2, "")
+        assert finished.stderr
+    wrong = make_server(start=False, SESSION_SECONDS="never")
+    commands = (["serve"], ["sessions", "list"])
+    for finished in await asyncio.gather(*(menshen(wrong, *words) for words in commands)):
+        assert (finished.returncode, finished.stdout) == (2, "")
+        assert finished.stderr.count("\n") == 1
+        assert "SESSION_SECONDS" in finished.stderr
+        assert '"never"' in finished.stderr
+
+
+@pytest.mark.gen_test
+async def test_version_is_one_line(embedded: Product) -> None:
+    assert await done(embedded, "version") == settings.VERSION
+
+
+@pytest.mark.gen_test
+async def test_a_second_server_on_the_same_embedded_data_is_refused_by_pid(
+    make_server: Callable[..., Product], phones: Phones
+) -> None:
+    server = make_server()
+    finished = await menshen(server, "serve", "--port", "0")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr.count("\n") == 1
+    assert f"pid {server.pid}" in finished.stderr
+    [mei] = phones(1, at=server)
+    succeeded(await mei.login())
+
+
+@pytest.mark.gen_test
+async def test_upgrade_refuses_beside_a_running_embedded_server_and_works_alone(
+    make_server: Callable[..., Product], phones: Phones
+) -> None:
+    server = make_server()
+    [mei] = phones(1, at=server)
+    succeeded(await mei.login())
+    finished = await menshen(server, "upgrade")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert f"pid {server.pid}" in finished.stderr
+    server.stop()
+    assert await done(server, "upgrade") == "the schema is up to date"
+    server.start()
+    succeeded(await mei.verify())
+
+
+@pytest.mark.gen_test
+async def test_with_mysql_serve_waits_for_upgrade(
+    make_server: Callable[..., Product], mariadb: MariaDB, phones: Phones
+) -> None:
+    server = make_server(start=False, DATABASE=mariadb.database())
+    for words in (["serve", "--port", "0"], ["sessions", "list"]):
+        finished = await menshen(server, *words)
+        assert (finished.returncode, finished.stdout) == (2, "")
+        assert finished.stderr.count("\n") == 1
+        assert "upgrade" in finished.stderr
+    assert (await done(server, "upgrade")).startswith("applied version 1")
+    assert await done(server, "upgrade") == "the schema is up to date"
+    server.start()
+    [mei] = phones(1, at=server)
+    succeeded(await mei.login())
+    succeeded(await mei.verify())
+
+
+@pytest.mark.gen_test
+async def test_a_store_that_cannot_be_reached_is_1_and_names_no_password(
+    make_server: Callable[..., Product], mariadb: MariaDB
+) -> None:
+    server = make_server(start=False, DATABASE=mariadb.database())
+    await done(server, "upgrade")
+    mariadb.freeze()
+    finished = await menshen(server, "sessions", "list")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr.count("\n") == 1
+    assert mariadb.password not in finished.stderr
+
+
+@pytest.mark.gen_test
+async def test_a_server_without_a_mini_program_names_both_ways_out(make_server: Callable[..., Product]) -> None:
+    server = make_server(start=False, APPID="", APPSECRET="")
+    with pytest.raises(DidNotStart):
+        server.start()
+    assert "MENSHEN_APPID" in server.log()
+    assert "serve --dev" in server.log()

@@ -1,0 +1,341 @@
+"""Every statement in sql/: used, explained on both databases, the same for both, and never a walk over a big table."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines import APPID, OTHER_APPID, ad_hoc, meet, mysql_url, now, opening, script, sqlite_at
+from servers import MariaDB
+from tornado.ioloop import IOLoop
+
+from settings import MysqlUrl, SqliteUrl
+from stores.db import Database, Query, Statement, load, open_database
+from stores.db.statements import Dialect, history
+from stores.errors import WrongSchema
+from stores.logins import Login, Logins
+from stores.sessions.on_sql import SqlSessions
+from stores.users import Users
+
+pytest_plugins = ["store_fixtures"]
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {path.name: load(path.name) for path in sorted((ROOT / "sql").glob("*.sql")) if path.name != "schema.sql"}
+STATEMENTS = {f"{file}/{name}": statement for file, named in FILES.items() for name, statement in named.items()}
+BIG_TABLES = {"user", "session", "login", "code_claim", "tally", "blocked_person"}
+# These walk over a table on purpose; it has one row for each mini program or each version of the schema.
+WALKS = {"sessions.sql/epochs": "epoch", "upkeep.sql/schema_version": "schema_version"}
+
+ID, OTHER_ID = b"\x20" * 32, b"\x80" * 32
+AT = now()
+PEOPLE = 80
+VALUES: dict[str, Any] = {
+    "appid": APPID,
+    "appids": [APPID, OTHER_APPID],
+    "at": AT,
+    "avatar_url": "https://a.example/a.png",
+    "before": AT - 100_000,
+    "before_at": AT - 500,
+    "before_id": OTHER_ID,
+    "code_hash": ID,
+    "created_at": AT,
+    "ends_at": AT + 1_000,
+    "environment": "release",
+    "epoch": 1,
+    "expires_at": AT + 1_000,
+    "first": ID,
+    "id": 5,
+    "ids": [ID, OTHER_ID],
+    "ip": "192.0.2.1",
+    "last": OTHER_ID,
+    "most": 50,
+    "n": 2,
+    "name": "login:192.0.2.1:1",
+    "nickname": "Mei",
+    "now": AT - 900,
+    "openid": "oPerson5",
+    "person": ID,
+    "platform": "ios",
+    "reason": "revoked",
+    "opened_us": AT * 1_000_000,
+    "sealed_key": b"sealed",
+    "unionid": "uMei",
+    "until": AT + 2_000,
+    "user_id": 5,
+    "version": "1",
+}
+
+
+def parameters(statement: Statement, dialect: Dialect) -> set[str]:
+    return set(re.findall(r"(?<![:\w]):([a-z_]+)", statement.text[dialect]))
+
+
+def query_of(full_name: str) -> Query:
+    statement = STATEMENTS[full_name]
+    values = {name: VALUES[name] for name in parameters(statement, "sqlite")}
+    if "id" in values and not full_name.startswith("users.sql") and full_name != "logins.sql/note_last_login":
+        values["id"] = ID
+    if full_name.startswith("upkeep.sql") and "version" in values:
+        values["version"] = 4_711
+    return statement(**values)
+
+
+class TestUse:
+    pytestmark = pytest.mark.quick
+
+    def test_every_statement_is_used_and_every_use_names_a_statement(self) -> None:
+        loaded = re.compile(r'(\w+) = load\("(\w+\.sql)"\)')
+        used, doors = set(), {}
+        product = [path for room in ("stores",) for path in sorted((ROOT / room).rglob("*.py"))]
+        for path in product:
+            doors[path] = dict(loaded.findall(path.read_text("utf-8")))
+        names = {variable: file for found in doors.values() for variable, file in found.items() if variable != "SQL"}
+        for path in product:
+            here = {**names, **doors[path]}
+            for variable, name in re.findall(r'\b([A-Z]+)\["([a-z_]+)"\]', path.read_text("utf-8")):
+                if variable in here:
+                    used.add(f"{here[variable]}/{name}")
+        assert used == set(STATEMENTS)
+
+    def test_only_stores_load_statements(self) -> None:
+        for room in ("actions", "handlers", "wechat"):
+            for path in (ROOT / room).rglob("*.py"):
+                assert "stores.db.statements" not in path.read_text("utf-8"), path
+
+    @pytest.mark.parametrize("full_name", STATEMENTS)
+    def test_both_databases_take_the_same_parameters(self, full_name: str) -> None:
+        statement = STATEMENTS[full_name]
+        assert parameters(statement, "sqlite") == parameters(statement, "mysql")
+        assert parameters(statement, "sqlite") <= set(VALUES)
+
+    @pytest.mark.parametrize("full_name", STATEMENTS)
+    def test_a_statement_says_what_it_is_for_and_holds_no_value_of_its_own_making(self, full_name: str) -> None:
+        statement = STATEMENTS[full_name]
+        assert len(statement.says.split()) >= 2
+        for text in statement.text.values():
+            assert text
+            assert ";" not in text
+            assert "%" not in text, "the driver for MySQL reads it as a placeholder"
+            assert "SELECT *" not in text
+
+
+class TestBinding:
+    pytestmark = pytest.mark.quick
+
+    def test_a_list_becomes_as_many_placeholders_as_it_holds(self) -> None:
+        asked = FILES["logins.sql"]["note_seen"](ids=[b"a", b"b"], at=7)
+        text, values = asked.bound("sqlite")
+        assert "IN (:ids_0, :ids_1)" in text
+        assert values == {"ids_0": b"a", "ids_1": b"b", "at": 7}
+        text, values = asked.bound("mysql")
+        assert "IN (%(ids_0)s, %(ids_1)s)" in text
+
+    def test_an_empty_list_fits_nothing(self) -> None:
+        text, values = FILES["logins.sql"]["logins_by_id"](ids=[]).bound("sqlite")
+        assert "IN (NULL)" in text
+        assert values == {}
+
+
+async def fill(db: Database) -> None:
+    """People, sessions and logins, enough that an index pays."""
+    logins = Logins(db)
+    for start in range(0, PEOPLE, 20):
+        await asyncio.gather(*(_come_in(db, logins, n) for n in range(start, start + 20)))
+    await logins.flush()
+    for appid in (APPID, OTHER_APPID):
+        await db.write(script(FILES["sessions.sql"]["raise_epoch"](appid=appid)))
+
+
+async def _come_in(db: Database, logins: Logins, n: int) -> None:
+    mei = await meet(Users(db), f"oPerson{n}", appid=APPID if n % 3 else OTHER_APPID)
+    sessions = SqlSessions(db)
+    for m in range(3):
+        new = opening(mei, expires_at=AT - 50_000 + 200 * (n * 3 + m))
+        await sessions.open(new, now())
+        logins.opened(Login(new.id, mei.id, mei.appid, None, None, None, None, AT - n * 3 - m, AT))
+    await sessions.admit(new.id, f"login:192.0.2.1:{n}")
+    await sessions.close()
+
+
+@pytest.fixture(scope="class")
+def filled_sqlite(sqlite_template: bytes, tmp_path_factory: pytest.TempPathFactory) -> SqliteUrl:
+    where = sqlite_at(tmp_path_factory.mktemp("filled") / "filled.db", sqlite_template)
+    _fill_now(open_database(where))
+    return where
+
+
+@pytest.fixture(scope="class")
+def filled_mariadb(mariadb: MariaDB, mariadb_database: MysqlUrl) -> MysqlUrl:
+    _fill_now(open_database(mariadb_database))
+    for table in BIG_TABLES:
+        mariadb.query(f"ANALYZE TABLE {table}", database=mariadb_database.name)
+    return mariadb_database
+
+
+def _fill_now(db: Database) -> None:
+    async def run() -> None:
+        await db.start()
+        await fill(db)
+        await db.close()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(run())
+    loop.close()
+
+
+def aliases(text: str) -> dict[str, str]:
+    """The names under which the tables of a statement appear in a plan."""
+    return {alias: table for table, alias in re.findall(r"(?:FROM|JOIN)\s+(\w+)\s+(\w)\b", text)}
+
+
+@pytest.fixture
+def plan_reader(io_loop: IOLoop) -> Iterator[list[Database]]:
+    opened: list[Database] = []
+    yield opened
+    for db in opened:
+        io_loop.run_sync(db.close)
+
+
+class TestPlans:
+    @pytest.mark.quick
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("full_name", STATEMENTS)
+    async def test_on_sqlite_an_index_answers(
+        self, filled_sqlite: SqliteUrl, full_name: str, plan_reader: list[Database]
+    ) -> None:
+        asked = query_of(full_name)
+        db = open_database(filled_sqlite)
+        plan_reader.append(db)
+        await db.start()
+        text, values = asked.bound("sqlite")
+        plan = [row[3] for row in await db.read(Query(plain(f"EXPLAIN QUERY PLAN {text}"), values))]
+        walked = {aliases(text).get(found[1], found[1]) for line in plan if (found := re.match(r"SCAN (\w+)", line))}
+        sorts = [line for line in plan if "TEMP B-TREE" in line]
+        if full_name in WALKS:
+            assert walked <= {WALKS[full_name]}
+        else:
+            assert not walked & BIG_TABLES or limited_walk(asked, plan), plan
+        assert not sorts or "user_id = :user_id" in text, plan
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("full_name", STATEMENTS)
+    async def test_on_mariadb_an_index_answers(
+        self, filled_mariadb: MysqlUrl, full_name: str, plan_reader: list[Database]
+    ) -> None:
+        asked = query_of(full_name)
+        db = open_database(filled_mariadb)
+        plan_reader.append(db)
+        await db.start()
+        text, values = asked.bound("mysql")
+        rows = await db.read(Query(plain(f"EXPLAIN {text}"), values))
+        walked = {aliases(asked.statement.text["mysql"]).get(row[2], row[2]) for row in rows if row[3] in _WALKING}
+        if full_name in WALKS:
+            assert walked <= {WALKS[full_name]}
+        elif asked.statement.text["mysql"].startswith("INSERT"):
+            assert {row[3] for row in rows} <= {"ALL", None}, "an INSERT is explained as ALL and reads nothing"
+        else:
+            assert not walked & BIG_TABLES, rows
+
+
+_WALKING = {"ALL", "index"}
+
+
+def plain(text: str) -> Statement:
+    """A statement of which the text is bound already."""
+    return Statement("plan", "", {"sqlite": text, "mysql": text}, {"sqlite": text, "mysql": text})
+
+
+def limited_walk(asked: Query, plan: list[str]) -> bool:
+    """Whether SQLite walks along an index in order and stops at the LIMIT, as a page of a list does."""
+    return asked.statement.name == "logins_newest" and all("USING INDEX login_by_time" in line for line in plan)
+
+
+class TestSchema:
+    @pytest.mark.gen_test
+    async def test_applied_twice_it_changes_nothing(self, database: Database) -> None:
+        before = await columns(database)
+        mei = await meet(Users(database), "oMei")
+        assert await database.upgrade() == []
+        assert await columns(database) == before
+        assert await Users(database).find(mei.id) == mei
+
+    @pytest.mark.quick
+    @pytest.mark.gen_test
+    async def test_of_a_person_it_keeps_what_the_field_keeps(self, sqlite_file: SqliteUrl) -> None:
+        db = open_database(sqlite_file)
+        await db.start()
+        mine = [column for table, column in await columns(db) if table == "user"]
+        await db.close()
+        assert set(mine) >= {
+            "id",
+            "appid",
+            "openid",
+            "unionid",
+            "nickname",
+            "avatar_url",
+            "phone",
+            "create_time",
+            "last_login_time",
+            "state",
+        }
+
+    @pytest.mark.gen_test
+    async def test_both_databases_have_the_same_tables_and_columns(
+        self, sqlite_file: SqliteUrl, mariadb_database: MysqlUrl
+    ) -> None:
+        found = []
+        for where in (sqlite_file, mariadb_database):
+            db = open_database(where)
+            await db.start()
+            found.append(await columns(db))
+            await db.close()
+        assert found[0] == found[1]
+
+    @pytest.mark.quick
+    def test_no_version_of_it_takes_anything_away(self) -> None:
+        dialects: tuple[Dialect, ...] = ("sqlite", "mysql")
+        for dialect in dialects:
+            for parts in history(dialect).values():
+                assert not [part for part in parts if re.search(r"\b(DROP|TRUNCATE|RENAME)\b", part)]
+        assert list(history("sqlite")) == list(history("mysql")) == list(range(1, len(history("sqlite")) + 1))
+
+    @pytest.mark.gen_test
+    async def test_a_mariadb_upgrade_that_was_cut_short_is_simply_run_again(self, mariadb: MariaDB) -> None:
+        where = mysql_url(mariadb.database())
+        mariadb.query(history("mysql")[1][0], database=where.name)
+        mariadb.query(history("mysql")[1][1], database=where.name)
+        db = open_database(where)
+        with pytest.raises(WrongSchema):
+            await db.start()
+        assert await db.upgrade() == list(history("mysql"))
+        await db.start()
+        await db.close()
+
+    @pytest.mark.gen_test
+    async def test_servers_that_upgrade_at_once_do_it_once(self, mariadb: MariaDB) -> None:
+        where = mysql_url(mariadb.database())
+        dbs = [open_database(where) for _ in range(3)]
+        applied = await asyncio.gather(*(db.upgrade() for db in dbs))
+        for db in dbs:
+            await db.close()
+        assert sorted(applied, key=len) == [[], [], list(history("mysql"))]
+
+    @pytest.mark.gen_test
+    async def test_a_newer_schema_is_refused_in_words(self, database: Database) -> None:
+        await database.write(script(FILES["upkeep.sql"]["note_version"](version=4_711, now=now())))
+        try:
+            with pytest.raises(WrongSchema, match="newer than this program"):
+                await database.upgrade()
+        finally:
+            await database.write(script(ad_hoc("DELETE FROM schema_version WHERE version = :version", version=4_711)))
+        await database.ping()
+
+
+async def columns(db: Database) -> set[tuple[str, str]]:
+    if db.dialect == "sqlite":
+        asked = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+    else:
+        asked = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+    return {(str(row[0]), str(row[1])) for row in await db.read(ad_hoc(asked)) if not row[0].startswith("sqlite_")}

@@ -1,0 +1,271 @@
+"""The one thread that writes to SQLite: many writes in few commits, each undone alone, and no trouble that ends it."""
+
+import asyncio
+import logging
+import sqlite3
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from engines import ad_hoc, meet, script
+from tornado.ioloop import IOLoop
+
+from settings import SqliteUrl
+from stores.db import Database, Script, load, open_database
+from stores.db.promise import WRITE_SECONDS
+from stores.errors import StoreFull, UsersAway, WrongSchema
+from stores.users import Users
+
+pytest_plugins = ["store_fixtures"]
+pytestmark = pytest.mark.quick
+
+SQL = load("sessions.sql")
+
+
+def note(name: str) -> Script[int]:
+    """A tally; gives where it stands."""
+    yield SQL["add_tally"](name=name, n=1, until=10)
+    total = yield SQL["tally_of"](name=name)
+    return int(total.rows[0][0])
+
+
+async def tallies(db: Database) -> dict[str, int]:
+    return dict(await db.read(ad_hoc("SELECT name, n FROM tally")))
+
+
+def commits(path: Path) -> int:
+    """How many commits the write-ahead log holds: a commit's last page carries the size of the file after it.
+
+    https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+    """
+    log = path.with_name(path.name + "-wal").read_bytes()
+    page_bytes, salts = struct.unpack(">I", log[8:12])[0], log[16:24]
+    frames = (log[start : start + 24] for start in range(32, len(log), 24 + page_bytes))
+    return sum(frame[8:16] == salts and frame[4:8] != bytes(4) for frame in frames)
+
+
+@pytest.fixture
+def db(sqlite_file: SqliteUrl, io_loop: IOLoop) -> Iterator[Database]:
+    db = open_database(sqlite_file)
+    io_loop.run_sync(db.start)
+    yield db
+    io_loop.run_sync(db.close)
+
+
+@contextmanager
+def locked(where: SqliteUrl) -> Iterator[None]:
+    """Another process of ours that holds the write lock."""
+    other = sqlite3.connect(where.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+class TestCommits:
+    @pytest.mark.gen_test
+    async def test_many_writes_at_once_share_a_few_commits(self, db: Database, sqlite_file: SqliteUrl) -> None:
+        await db.write(lambda: note("first"))
+        before = commits(sqlite_file.path)
+        await asyncio.gather(*(db.write(lambda n=n: note(f"n{n}")) for n in range(200)))  # type: ignore[misc]  # n is an int
+        assert 1 <= commits(sqlite_file.path) - before <= 20
+        assert len(await tallies(db)) == 201
+
+    @pytest.mark.gen_test
+    async def test_writes_one_after_the_other_are_committed_each(self, db: Database, sqlite_file: SqliteUrl) -> None:
+        await db.write(lambda: note("first"))
+        before = commits(sqlite_file.path)
+        for _ in range(5):
+            await db.write(lambda: note("same"))
+        assert commits(sqlite_file.path) - before == 5
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("durable", [True, False])
+    async def test_what_was_answered_is_there_for_every_reader(
+        self, db: Database, sqlite_file: SqliteUrl, durable: bool
+    ) -> None:
+        for n in range(20):
+            assert await db.write(lambda: note("same"), durable=durable) == n + 1
+            other = sqlite3.connect(sqlite_file.path)
+            assert other.execute("SELECT n FROM tally WHERE name = 'same'").fetchall() == [(n + 1,)]
+            other.close()
+
+    @pytest.mark.gen_test
+    async def test_durable_and_relaxed_writes_at_once_lose_none(self, db: Database) -> None:
+        await asyncio.gather(*(db.write(lambda: note("same"), durable=n % 2 == 0) for n in range(100)))
+        assert await tallies(db) == {"same": 100}
+
+    @pytest.mark.gen_test
+    async def test_what_was_accepted_before_the_end_is_written(self, db: Database) -> None:
+        writes = [asyncio.ensure_future(db.write(lambda: note("same"))) for _ in range(50)]
+        await asyncio.sleep(0)
+        await db.close()
+        assert sorted(await asyncio.gather(*writes)) == list(range(1, 51))
+        await db.start()
+        assert await tallies(db) == {"same": 50}
+
+
+class TestUndoing:
+    @pytest.mark.gen_test
+    async def test_one_scripts_exception_undoes_itself_alone(self, db: Database) -> None:
+        class Refused(Exception):
+            pass
+
+        def refused() -> Script[int]:
+            yield SQL["add_tally"](name="refused", n=1, until=10)
+            raise Refused
+
+        def broken() -> Script[int]:
+            yield SQL["add_tally"](name="broken", n=1, until=10)
+            yield ad_hoc("SELECT nothing FROM nowhere")
+            return 0
+
+        outcomes = await asyncio.gather(
+            *(db.write(make) for make in (lambda: note("a"), refused, lambda: note("b"), broken, lambda: note("c"))),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in outcomes] == [int, Refused, int, UsersAway, int]
+        assert await tallies(db) == {"a": 1, "b": 1, "c": 1}
+
+    @pytest.mark.gen_test
+    async def test_a_script_sees_what_it_wrote_and_nobody_else_does_before_the_commit(self, db: Database) -> None:
+        seen: list[dict[str, int]] = []
+
+        def looked_at() -> Script[int]:
+            yield SQL["add_tally"](name="mine", n=3, until=10)
+            total = yield SQL["tally_of"](name="mine")
+            seen.append(outside())
+            return int(total.rows[0][0])
+
+        def outside() -> dict[str, int]:
+            other = sqlite3.connect(db.path)  # type: ignore[attr-defined]  # SQLite has a path
+            found = dict(other.execute("SELECT name, n FROM tally").fetchall())
+            other.close()
+            return found
+
+        assert await db.write(looked_at) == 3
+        assert seen == [{}]
+        assert outside() == {"mine": 3}
+
+
+class TestTrouble:
+    @pytest.mark.gen_test
+    async def test_a_full_disk_is_told_and_reading_goes_on_and_writing_comes_back(
+        self, db: Database, sqlite_file: SqliteUrl
+    ) -> None:
+        mei = await meet(Users(db), "oMei")
+        pages = (await db.read(ad_hoc("PRAGMA page_count")))[0][0]
+
+        def set_bound(most: int) -> Script[None]:
+            yield ad_hoc("PRAGMA max_page_count = 1") if most == 1 else ad_hoc("PRAGMA max_page_count = 100000")
+
+        await db.write(lambda: set_bound(1))
+        writes = [db.write(lambda n=n: note(f"{n}".ljust(60, "x"))) for n in range(500)]  # type: ignore[misc]  # n is an int
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        assert {type(each) for each in outcomes} <= {int, StoreFull}
+        assert StoreFull in {type(each) for each in outcomes}
+        assert len(await tallies(db)) == sum(isinstance(each, int) for each in outcomes)
+        assert (await db.read(ad_hoc("PRAGMA page_count")))[0][0] >= pages
+        assert await Users(db).find(mei.id) == mei
+        await db.write(lambda: set_bound(100_000))
+        assert await db.write(lambda: note("again")) == 1
+
+    @pytest.mark.gen_test
+    async def test_while_another_process_writes_long_a_write_is_away_and_a_read_is_not(
+        self, db: Database, sqlite_file: SqliteUrl
+    ) -> None:
+        mei = await meet(Users(db), "oMei")
+        with locked(sqlite_file):
+            began = time.monotonic()
+            writing = asyncio.ensure_future(db.write(lambda: note("late")))
+            await asyncio.sleep(0.01)
+            assert await Users(db).find(mei.id) == mei
+            with pytest.raises(UsersAway):
+                await writing
+            assert time.monotonic() - began < 3 * WRITE_SECONDS
+        assert await db.write(lambda: note("again")) == 1
+        assert await tallies(db) == {"again": 1}
+
+    @pytest.mark.gen_test
+    async def test_a_write_that_was_given_up_before_its_turn_is_never_done(
+        self, db: Database, sqlite_file: SqliteUrl
+    ) -> None:
+        with locked(sqlite_file):
+            first = asyncio.ensure_future(db.write(lambda: note("first")))
+            await asyncio.sleep(0.1)
+            second = asyncio.ensure_future(db.write(lambda: note("second")))
+            await asyncio.sleep(0)
+            second.cancel()
+            outcomes = await asyncio.gather(first, second, return_exceptions=True)
+            assert isinstance(outcomes[0], UsersAway)
+        assert await db.write(lambda: note("third")) == 1
+        assert await tallies(db) == {"third": 1}
+
+    @pytest.mark.gen_test
+    async def test_more_than_can_wait_are_refused_at_once(self, db: Database, sqlite_file: SqliteUrl) -> None:
+        with locked(sqlite_file):
+            writes = [asyncio.ensure_future(db.write(lambda: note("same"))) for _ in range(6_000)]
+            await asyncio.sleep(0)
+            refused = [each for each in writes if each.done()]
+            assert len(refused) >= 500
+            assert all(isinstance(each.exception(), UsersAway) for each in refused)
+            await asyncio.gather(*writes, return_exceptions=True)
+        assert await db.write(lambda: note("after")) == 1
+
+    @pytest.mark.gen_test
+    async def test_a_defect_in_a_script_does_not_end_the_thread(self, db: Database) -> None:
+        def strange() -> Script[None]:
+            raise ZeroDivisionError
+            yield
+
+        with pytest.raises(ZeroDivisionError):
+            await db.write(strange)
+        assert await db.write(lambda: note("after")) == 1
+        assert [thread.name for thread in threading.enumerate()].count("sqlite-writer") == 1
+
+    @pytest.mark.gen_test
+    async def test_a_reader_cannot_write(self, db: Database, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.ERROR), pytest.raises((StoreFull, UsersAway)):
+            await db.read(ad_hoc("DELETE FROM tally"))
+
+    @pytest.mark.gen_test
+    async def test_before_it_is_open_nothing_is_read(self, sqlite_file: SqliteUrl) -> None:
+        with pytest.raises(UsersAway):
+            await open_database(sqlite_file).read(SQL["epochs"]())
+
+
+class TestFiles:
+    @pytest.mark.gen_test
+    async def test_a_missing_file_is_not_made_by_starting(self, tmp_path: Path) -> None:
+        where = SqliteUrl(tmp_path / "none.db")
+        with pytest.raises(WrongSchema, match="no database"):
+            await open_database(where).start()
+        assert not where.path.exists()
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("content", [b"", b"x" * 8192, b"SQLite format 3\x00" + b"\xff" * 4096])
+    async def test_a_file_that_is_no_database_is_refused_and_left_alone(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "menshen.db"
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        for ask in (open_database(SqliteUrl(path)).start, open_database(SqliteUrl(path)).upgrade):
+            with pytest.raises(WrongSchema):
+                await ask()
+            assert path.read_bytes() == content
+
+    @pytest.mark.gen_test
+    async def test_only_the_owner_can_read_what_is_made(self, tmp_path: Path) -> None:
+        db = open_database(SqliteUrl(tmp_path / "data" / "menshen.db"))
+        await db.upgrade()
+        await db.start()
+        await db.write(script(SQL["add_tally"](name="x", n=1, until=1)))
+        modes = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "data").iterdir()}
+        await db.close()
+        assert "menshen.db-wal" in modes
+        assert set(modes.values()) == {0o600}
