@@ -78,3 +78,10 @@ def blocks(name: str) -> list[str]:
 
 def commands(block: str) -> list[str]:
     return [line.split(" #")[0].rstrip() for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.quick
+def test_the_changelog_names_tests_that_exist() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", page("CHANGELOG.md")))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -47,13 +47,15 @@ class RedisEpochs:
         return self.read(await self._link.call(self._link.client.get(self._keys.epochs)))
 
     async def push(self, epochs: Mapping[str, int]) -> None:
-        """Raises those that are lower. Raises SessionsAway, StoreFull."""
+        """Raises those that are lower. Raises SessionsAway, and StoreFull when Redis then lets in nobody at all."""
         for _ in range(_REPEATS):
             try:
                 if await self._link.call(self._merge(epochs), _MERGE_SECONDS):
                     return
             except StoreFull:
                 if not await self._make_room(epochs):
+                    # Counters that are too low let in whom they should keep out; none at all let in nobody.
+                    await self._link.call(self._link.client.unlink(self._keys.epochs))
                     raise
         raise SessionsAway("the epochs do not come to rest")
 
