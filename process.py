@@ -19,6 +19,7 @@ from handlers.base import Traffic
 from handlers.callers import Addresses
 from handlers.door import Door
 from settings import RedisUrl, Settings, SqliteUrl
+from stores.audit import Audit
 from stores.db import Database, open_database
 from stores.epochs import Epochs
 from stores.keys import Keys, load_keys
@@ -54,6 +55,7 @@ def assemble(settings: Settings) -> Backend:
         settings=settings,
         keys=keys,
         db=db,
+        audit=Audit(db, settings.data_dir),
         users=Users(db),
         sessions=sessions,
         logins=logins,

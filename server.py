@@ -8,6 +8,7 @@ import dataclasses
 import json
 import logging
 import os
+import pwd
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -20,8 +21,9 @@ from tornado.netutil import bind_sockets
 import actions
 import journal
 import process
-from actions import Backend, Ended
+from actions import Actor, Backend, Ended
 from settings import KNOBS, VERSION, App, Loaded, Secret, Settings, WrongSettings, describe, is_loopback, load
+from stores.audit import AuditAway, AuditBroken
 from stores.db import Row
 from stores.errors import StoreTrouble, WrongCredentials, WrongSchema
 from stores.keys import KeysUnreadable
@@ -53,6 +55,9 @@ def main(words: list[str]) -> int:
     except (WrongSchema, WrongCredentials, KeysUnreadable) as wrong:
         print(wrong, file=sys.stderr)
         return WRONG_USE
+    except AuditAway:
+        print("the audit cannot be written, so nothing was done", file=sys.stderr)
+        return FAILED
     except (Refused, AlreadyServed) as refused:
         print(refused, file=sys.stderr)
         return FAILED
@@ -131,6 +136,21 @@ def sessions(options: argparse.Namespace) -> int:
     return asyncio.run(run())
 
 
+def audit(options: argparse.Namespace) -> int:
+    """Follows the chain of the audit and says whether it holds."""
+    settings = _load(options).settings
+
+    async def run() -> int:
+        async with process.opened(settings) as backend:
+            return await backend.audit.verify()
+
+    try:
+        print(f"the chain holds: {_counted(asyncio.run(run()), 'row')}")
+    except AuditBroken as broken:
+        raise Refused(f"the chain is broken at {broken}") from None
+    return DONE
+
+
 def version(_options: argparse.Namespace) -> int:
     """Prints the version."""
     print(VERSION)
@@ -143,6 +163,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "settings": show_settings,
     "upgrade": upgrade,
     "sessions": sessions,
+    "audit": audit,
     "version": version,
 }
 
@@ -179,7 +200,7 @@ async def _which_hold(backend: Backend, page: list[Login]) -> list[bool]:
 async def revoke_one(backend: Backend, options: argparse.Namespace) -> int:
     """Ends one session."""
     try:
-        ended = await actions.revoke(backend, options.id.lower())
+        ended = await actions.revoke(backend, _shell(), options.id.lower())
     except actions.NoSuchSession:
         raise Refused("there is no session of this id; 8 or more of its characters are needed") from None
     except actions.AmbiguousSession:
@@ -195,14 +216,23 @@ async def revoke_user(backend: Backend, options: argparse.Namespace) -> int:
         raise Refused("there is no such user") from None
     except AmbiguousUser:
         raise Refused("this openid is known in more than one mini program; say APPID:OPENID") from None
-    return _report(await actions.revoke_user(backend, user.id, user.appid))
+    return _report(await actions.revoke_user(backend, _shell(), user))
 
 
 async def revoke_all(backend: Backend, _options: argparse.Namespace) -> int:
     """Ends everybody's sessions."""
-    ended = await actions.revoke_everybody(backend)
+    ended = await actions.revoke_everybody(backend, _shell())
     print(f"ended {_counted(ended.sessions, 'session')} of everybody")
     return DONE
+
+
+def _shell() -> Actor:
+    """Whoever typed the command, for the audit."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name  # not what the environment says, which anybody can set
+    except KeyError:
+        name = str(os.getuid())
+    return Actor(f"shell:{name}")
 
 
 def _report(ended: Ended) -> int:
@@ -357,6 +387,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="one JSON object per line")
     commands.add_parser("upgrade", parents=[common], help="bring the schema to this version")
     _add_session_deeds(commands.add_parser("sessions", help="list or end sessions"), common)
+    one = commands.add_parser("audit", parents=[common], help="follow the chain of audit rows")
+    one.add_argument("deed", choices=["verify"], help="what to do")
     commands.add_parser("version", help="print the version")
     return parser
 

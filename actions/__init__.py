@@ -4,6 +4,7 @@ A verb knows no HTTP, no SQL and no Redis.
 """
 
 from actions.backend import Backend
+from actions.deeds import Actor
 from actions.login import Caller, CodeMalformed, CodeSpent, LoggedIn, TooManyLogins, UnknownApp, log_in
 from actions.people import InvalidProfile, block, erase, export, find_user, rename, unblock
 from actions.sessions import (
@@ -26,6 +27,7 @@ from actions.unknown_tokens import TooManyUnknownTokens
 from actions.upkeep import Upkeep
 
 __all__ = [
+    "Actor",
     "AmbiguousSession",
     "Backend",
     "Caller",

@@ -8,6 +8,7 @@ from actions.lifetime import Lifetime
 from actions.unknown_tokens import UnknownTokens
 from actions.uses import Uses
 from settings import Settings
+from stores.audit import Audit
 from stores.db import Database
 from stores.epochs import Epochs
 from stores.keys import Keys
@@ -25,6 +26,7 @@ class Backend:
     settings: Settings
     keys: Keys
     db: Database
+    audit: Audit
     users: Users
     sessions: Sessions
     logins: Logins

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from actions.backend import Backend
-from actions.sessions import Ended, revoke_user
+from actions.deeds import Actor, written_down
+from actions.sessions import Ended, end_all_of
 from stores.logins import Login
 from stores.sessions import ERASED, Session
 from stores.users import NoSuchUser, User
@@ -78,36 +79,40 @@ def _good_avatar_url(url: str) -> bool:
         return False
 
 
-async def block(backend: Backend, user: User, *, reason: str, until: int | None = None) -> Ended:
+async def block(backend: Backend, by: Actor, user: User, *, reason: str, until: int | None = None) -> Ended:
     """Keeps a person out from now on, until `until` (epoch seconds) or for good.
 
     First the fact, in SQL; then no login that began before can open a session; then the sessions end. So nothing that
-    happens in between leaves one behind.
+    happens in between leaves one behind. Raises NoSuchUser, AuditAway.
     """
-    blocked = await backend.users.block(user.id, reason=reason, until=until)
-    await backend.sessions.bar(blocked.id, blocked.generation)
-    return await revoke_user(backend, blocked.id, blocked.appid, "blocked")
+    async with written_down(backend, by, "user.block", target=f"user:{user.id}", appid=user.appid, reason=reason):
+        blocked = await backend.users.block(user.id, reason=reason, until=until)
+        await backend.sessions.bar(blocked.id, blocked.generation)
+        return await end_all_of(backend, blocked.id, blocked.appid, "blocked")
 
 
-async def unblock(backend: Backend, user: User) -> User:
-    """Lets a person log in again; no old session comes back."""
-    return await backend.users.unblock(user.id)
+async def unblock(backend: Backend, by: Actor, user: User) -> User:
+    """Lets a person log in again; no old session comes back. Raises NoSuchUser, AuditAway."""
+    async with written_down(backend, by, "user.unblock", target=f"user:{user.id}", appid=user.appid):
+        return await backend.users.unblock(user.id)
 
 
-async def erase(backend: Backend, user_id: int, appid: str) -> Ended:
+async def erase(backend: Backend, by: Actor, user_id: int, appid: str) -> Ended:
     """Deletes what is known about a person and ends the sessions; may be repeated after a failure half-way.
 
     A block stays, under an HMAC. Times of logins stay, without addresses and devices. A later login makes a new id.
+    Raises AuditAway.
     """
-    try:
-        user = await backend.users.find(user_id)
-        mark = person_mark(backend.keys.person_mark, user.appid, user.openid)
-        await backend.users.erase(user_id, mark=mark, now=backend.now())
-    except NoSuchUser:
-        pass  # an earlier attempt got this far; what follows may not have happened
-    await backend.sessions.bar(user_id, ERASED)
-    ended = await revoke_user(backend, user_id, appid)
-    await backend.logins.mask(user_id)
+    async with written_down(backend, by, "user.erase", target=f"user:{user_id}", appid=appid):
+        try:
+            user = await backend.users.find(user_id)
+            mark = person_mark(backend.keys.person_mark, user.appid, user.openid)
+            await backend.users.erase(user_id, mark=mark, now=backend.now())
+        except NoSuchUser:
+            pass  # an earlier attempt got this far; what follows may not have happened
+        await backend.sessions.bar(user_id, ERASED)
+        ended = await end_all_of(backend, user_id, appid, "revoked")
+        await backend.logins.mask(user_id)
     return ended
 
 

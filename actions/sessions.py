@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actions.backend import Backend
+from actions.deeds import Actor, written_down
 from stores.logins import Login
 from stores.sessions import Reason, Session, SessionGone, session_id
+from stores.users import User
 
 _PUBLIC_ID = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 
@@ -117,32 +119,44 @@ async def find_session(backend: Backend, public_id: str) -> Login:
     return found[0]
 
 
-async def revoke(backend: Backend, public_id: str) -> Ended:
-    """Ends one session. One that has ended already is no error and counts 0. Raises as `find_session` does."""
+async def revoke(backend: Backend, by: Actor, public_id: str, *, reason: str | None = None) -> Ended:
+    """Ends one session. One that has ended already is no error and counts 0.
+
+    Raises as `find_session` does, and AuditAway.
+    """
     wanted = _checked(public_id)
-    if len(wanted) == 64:  # a whole id needs no list to be looked up in
+    if len(wanted) < 64:  # a whole id needs no list to be looked up in
+        wanted = (await find_session(backend, wanted)).id.hex()
+    async with written_down(backend, by, "session.revoke", target=f"session:{wanted}", reason=reason):
         return await _end(backend, [bytes.fromhex(wanted)], "revoked")
-    return await _end(backend, [(await find_session(backend, wanted)).id], "revoked")
 
 
-async def revoke_user(backend: Backend, user_id: int, appid: str, reason: Reason = "revoked") -> Ended:
-    """Ends every session of one person."""
+async def revoke_user(backend: Backend, by: Actor, user: User, *, reason: str | None = None) -> Ended:
+    """Ends every session of one person. Raises AuditAway."""
+    live = await backend.sessions.live(user.id, user.appid, backend.now())
+    target, appid = f"user:{user.id}", user.appid
+    async with written_down(backend, by, "user.revoke", target=target, appid=appid, count=len(live), reason=reason):
+        return await end_all_of(backend, user.id, user.appid, "revoked")
+
+
+async def end_all_of(backend: Backend, user_id: int, appid: str, reason: Reason) -> Ended:
+    """Ends every session of one person, as part of another deed."""
     live = await backend.sessions.live(user_id, appid, backend.now())
     return await _end(backend, [each.id for each in live], reason)
 
 
-async def revoke_everybody(backend: Backend) -> Ended:
-    """Ends every session of every mini program, by one number each, at once at any size.
+async def revoke_everybody(backend: Backend, by: Actor, *, reason: str | None = None) -> Ended:
+    """Ends every session of every mini program, by one number each, at once at any size. Raises AuditAway.
 
     The number is raised in SQL first, so that it outlives a session store that forgets. Counts sessions; whose they
     were is not counted, because that would be a scan (`users` is 0).
     """
-    now = backend.now()
-    ended = 0
-    for app in backend.settings.apps:
-        ended += await backend.sessions.count(app.appid, now)
-        await backend.epochs.raise_for(app.appid)
-    await backend.sessions.set_epochs(await backend.epochs.all())
+    appids = [app.appid for app in backend.settings.apps]
+    ended = sum([await backend.sessions.count(appid, backend.now()) for appid in appids])
+    async with written_down(backend, by, "everybody.revoke", count=ended, reason=reason):
+        for appid in appids:
+            await backend.epochs.raise_for(appid)
+        await backend.sessions.set_epochs(await backend.epochs.all())
     return Ended(ended, 0)
 
 

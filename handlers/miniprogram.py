@@ -3,7 +3,7 @@
 from typing import Any
 
 import actions
-from actions import LoggedIn, OwnSession, Verified
+from actions import Actor, LoggedIn, OwnSession, Verified
 from handlers.base import ApiHandler, Intake
 from handlers.body import JsonObject, optional_text, text_field
 from handlers.callers import caller_of
@@ -124,7 +124,8 @@ class Me(PersonHandler):
     async def delete(self) -> None:
         """Erases the person's data and ends every session (Personal Information Protection Law, article 47)."""
         session = (await self.verified()).session
-        await actions.erase(self.backend, session.user_id, session.appid)
+        by = Actor(f"person:{session.user_id}", self.request.remote_ip, self.request_id)
+        await actions.erase(self.backend, by, session.user_id, session.appid)
         self.answer(erased=True)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import actions
+from stores.audit import AuditAway
 from stores.errors import SessionsAway, StoreAway, StoreFull, UsersAway
 from stores.sessions import SessionGone, TooManySessions
 from stores.users import NoSuchUser, SignupClosed, UserBlocked
@@ -123,6 +124,7 @@ TABLE: dict[type[Exception], Refusal] = {
     wechat.WeChatUnreachable: _unavailable(503003, "WeChat cannot be asked now"),
     Draining: _unavailable(503004, "the server is about to restart"),
     StoreFull: _unavailable(503005, "nothing new can be stored now", 5),
+    AuditAway: _unavailable(503006, "the audit cannot be written", 5),
     wechat.WeChatSilent: Refusal(504, 504001, "WeChat did not answer in time", "upstream_timeout", "login"),
 }
 

@@ -148,3 +148,53 @@ CREATE TABLE IF NOT EXISTS login (
     KEY login_by_time (created_at, id),
     KEY login_by_user (user_id, created_at)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- version 2: what operators and the shell did, in a chain that shows when a link is missing
+-- on sqlite
+CREATE TABLE IF NOT EXISTS audit (
+    n               INTEGER NOT NULL PRIMARY KEY,
+    at              INTEGER NOT NULL,
+    actor           TEXT    NOT NULL,
+    address         TEXT,
+    request_id      TEXT,
+    deed            TEXT    NOT NULL,
+    result          TEXT    NOT NULL,
+    target          TEXT,
+    appid           TEXT,
+    count           INTEGER,
+    reason          TEXT,
+    concerns        INTEGER,
+    link            BLOB    NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS audit_by_time ON audit (at, n);
+CREATE TABLE IF NOT EXISTS audit_head (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    n               INTEGER NOT NULL,
+    link            BLOB    NOT NULL
+) STRICT;
+INSERT INTO audit_head (id, n, link) VALUES (1, 0, zeroblob(32)) ON CONFLICT (id) DO NOTHING;
+CREATE TRIGGER IF NOT EXISTS audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows are not changed'); END;
+CREATE TRIGGER IF NOT EXISTS audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows are not deleted'); END;
+-- on mysql
+CREATE TABLE IF NOT EXISTS audit (
+    n               BIGINT       NOT NULL PRIMARY KEY,
+    at              BIGINT       NOT NULL,
+    actor           VARCHAR(80)  NOT NULL,
+    address         VARCHAR(45)  CHARACTER SET ascii COLLATE ascii_bin,
+    request_id      VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin,
+    deed            VARCHAR(40)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    result          VARCHAR(16)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    target          VARCHAR(200),
+    appid           VARCHAR(32)  CHARACTER SET ascii COLLATE ascii_bin,
+    count           BIGINT,
+    reason          VARCHAR(200),
+    concerns        BIGINT,
+    link            BINARY(32)   NOT NULL,
+    KEY audit_by_time (at, n)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS audit_head (
+    id              INTEGER      NOT NULL PRIMARY KEY,
+    n               BIGINT       NOT NULL,
+    link            BINARY(32)   NOT NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+INSERT INTO audit_head (id, n, link) VALUES (1, 0, REPEAT(CHAR(0), 32)) ON DUPLICATE KEY UPDATE id = id;

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pwd
 import time
 from collections.abc import Callable
 
@@ -11,10 +13,13 @@ from children import DidNotStart
 from phone import Phone
 from product import APPID, Product
 from servers import MariaDB
-from shell import done, menshen
+from shell import done, menshen, settings_of
 from verdicts import id_of, refused, succeeded
 
+import actions
+import process
 import settings
+from stores.users import NoSuchUser
 
 Phones = Callable[..., list[Phone]]
 COLUMNS = ["id", "user", "appid", "created_at", "last_seen_at", "platform", "ip"]
@@ -217,3 +222,38 @@ async def test_a_server_without_a_mini_program_names_both_ways_out(make_server: 
         server.start()
     assert "MENSHEN_APPID" in server.log()
     assert "serve --dev" in server.log()
+
+
+@pytest.mark.gen_test
+async def test_every_deed_of_the_shell_is_written_down_first(
+    make_server: Callable[..., Product], phones: Callable[..., list[Phone]]
+) -> None:
+    server = make_server()
+    [mei] = phones(1, at=server)
+    await mei.login()
+    await done(server, "sessions", "revoke", id_of(mei.token))
+    await done(server, "sessions", "revoke-all", "--yes")
+    assert (await done(server, "audit", "verify")) == "the chain holds: 2 rows"
+    async with process.opened(settings_of(server)) as stores:
+        everybody, one = await stores.audit.newest(10)
+    assert (one.deed, one.target, one.result) == ("session.revoke", f"session:{id_of(mei.token)}", "done")
+    assert (everybody.deed, everybody.count) == ("everybody.revoke", 0)
+    assert one.actor == everybody.actor == f"shell:{pwd.getpwuid(os.getuid()).pw_name}"
+
+
+@pytest.mark.gen_test
+async def test_a_deed_that_failed_is_said_to_have_failed(
+    make_server: Callable[..., Product], phones: Callable[..., list[Phone]]
+) -> None:
+    server = make_server()
+    [mei] = phones(1, at=server)
+    await mei.login()
+    by = actions.Actor("operator:test")
+    async with process.opened(settings_of(server)) as stores:
+        user = await actions.find_user(stores, await mei.openid())
+        await actions.erase(stores, by, user.id, user.appid)
+        with pytest.raises(NoSuchUser):
+            await actions.block(stores, by, user, reason="spam")
+        failed, intended, _ = await stores.audit.newest(10)
+    assert (failed.deed, failed.result, failed.concerns) == ("user.block", "failed", intended.n)
+    assert (intended.deed, intended.result, intended.reason) == ("user.block", "done", "spam")

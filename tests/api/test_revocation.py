@@ -18,6 +18,8 @@ import process
 from actions import Backend as Stores
 from stores.users import User
 
+OPERATOR = actions.Actor("operator:test", "192.0.2.1", "5f1c5f1c5f1c5f1c")
+
 Phones = Callable[..., list[Phone]]
 
 
@@ -41,7 +43,7 @@ async def test_two_hundred_times_the_next_verify_after_a_revoke_is_401(server: P
             await asyncio.gather(*(mei.login() for mei in people))
             for mei in people:
                 succeeded(await mei.verify())
-                assert await actions.revoke(stores, id_of(mei.token)) == actions.Ended(1, 1)
+                assert await actions.revoke(stores, OPERATOR, id_of(mei.token)) == actions.Ended(1, 1)
                 refused(await mei.verify(), 401002, reason="revoked")
 
 
@@ -58,7 +60,7 @@ async def test_a_verify_that_polls_sees_the_end_and_never_a_revival(server: Prod
     async with operator_at(server) as stores, asyncio.TaskGroup() as group:
         polls = [group.create_task(poll()) for _ in range(8)]
         await until(lambda: len(seen) >= 50)
-        await actions.revoke(stores, id_of(phone.token))
+        await actions.revoke(stores, OPERATOR, id_of(phone.token))
         answers = await asyncio.gather(*(phone.verify() for _ in range(50)))
         stop.set()
         await asyncio.gather(*polls)
@@ -123,8 +125,8 @@ async def test_all_of_a_hundred_sessions_of_one_person_end_together(server: Prod
     tokens = await asyncio.gather(*(log_in(code) for code in codes))
     async with operator_at(server) as stores:
         user = await person(stores, phone)
-        assert await actions.revoke_user(stores, user.id, user.appid) == actions.Ended(100, 1)
-        assert await actions.revoke_user(stores, user.id, user.appid) == actions.Ended(0, 0)
+        assert await actions.revoke_user(stores, OPERATOR, user) == actions.Ended(100, 1)
+        assert await actions.revoke_user(stores, OPERATOR, user) == actions.Ended(0, 0)
     for token in tokens:
         phone.token = token
         refused(await phone.verify(), 401002, reason="revoked")
@@ -139,13 +141,13 @@ async def test_everybody_is_put_out_at_once_and_whoever_comes_after_is_in(
     for mei in people:
         succeeded(await mei.login())
     async with operator_at(server) as stores:
-        assert (await actions.revoke_everybody(stores)).sessions == 12
+        assert (await actions.revoke_everybody(stores, OPERATOR)).sessions == 12
         for mei in people:
             refused(await mei.verify(), 401002, reason="revoked")
         succeeded(await people[0].login())
         body = succeeded(await people[0].request("GET", "/api/me/sessions", headers=people[0].bearer))
         assert [own["id"] for own in body["sessions"]] == [id_of(people[0].token)]
-        assert (await actions.revoke_everybody(stores)).sessions == 1
+        assert (await actions.revoke_everybody(stores, OPERATOR)).sessions == 1
     refused(await people[0].verify(), 401002, reason="revoked")
 
 
@@ -164,14 +166,14 @@ async def test_nobody_who_logs_in_while_everybody_is_put_out_is_half_in(
         for number, mei in enumerate(people):
             group.create_task(log_in(number, mei))
         for _ in range(5):
-            await actions.revoke_everybody(stores)
+            await actions.revoke_everybody(stores, OPERATOR)
             await asyncio.sleep(0.03)
     live = [mei for mei in people if (await mei.verify()).status == 200]
     for mei in live:
         body = succeeded(await mei.request("GET", "/api/me/sessions", headers=mei.bearer))
         assert [own["id"] for own in body["sessions"]] == [id_of(mei.token)]
     async with operator_at(server) as stores:
-        assert (await actions.revoke_everybody(stores)).sessions == len(live)
+        assert (await actions.revoke_everybody(stores, OPERATOR)).sessions == len(live)
 
 
 @pytest.mark.gen_test
@@ -183,14 +185,14 @@ async def test_a_blocked_person_is_out_cannot_come_in_and_is_not_revived(server:
     succeeded(await lan.login())
     async with operator_at(server) as stores:
         user = await person(stores, mei)
-        assert await actions.block(stores, user, reason="spam") == actions.Ended(2, 1)
+        assert await actions.block(stores, OPERATOR, user, reason="spam") == actions.Ended(2, 1)
         for token in (other, mei.token):
             mei.token = token
             for answer in (await mei.verify(), await mei.me(), await mei.logout()):
                 refused(answer, 401002, reason="blocked")
         refused(await mei.login(), 403003)
         succeeded(await lan.verify())
-        await actions.unblock(stores, user)
+        await actions.unblock(stores, OPERATOR, user)
     refused(await mei.verify(), 401002, reason="blocked")
     body = succeeded(await mei.login())
     assert (body["user"]["id"], body["user"]["new"]) == (user.id, False)
@@ -202,9 +204,9 @@ async def test_a_block_with_an_end_is_over_by_itself(server: Product, phone: Pho
     succeeded(await phone.login())
     async with operator_at(server) as stores:
         user = await person(stores, phone)
-        await actions.block(stores, user, reason="cool down", until=stores.now() + 3600)
+        await actions.block(stores, OPERATOR, user, reason="cool down", until=stores.now() + 3600)
         refused(await phone.login(), 403003)
-        await actions.block(stores, user, reason="cool down", until=stores.now() - 1)
+        await actions.block(stores, OPERATOR, user, reason="cool down", until=stores.now() - 1)
     succeeded(await phone.login())
 
 
@@ -216,7 +218,7 @@ async def test_no_login_that_races_with_a_block_leaves_a_session(server: Product
             user = await person(stores, mei)
             codes = await asyncio.gather(*(mei.code() for _ in range(12)))
             logins = asyncio.gather(*(mei.login(code=code) for code in codes))
-            await actions.block(stores, user, reason="race")
+            await actions.block(stores, OPERATOR, user, reason="race")
             answers = await logins
             for answer in answers:
                 if answer.status != 200:
@@ -233,8 +235,8 @@ async def test_an_erased_person_who_was_blocked_stays_out(server: Product, phone
     succeeded(await mei.login())
     async with operator_at(server) as stores:
         user = await person(stores, mei)
-        await actions.block(stores, user, reason="spam")
-        await actions.erase(stores, user.id, user.appid)
+        await actions.block(stores, OPERATOR, user, reason="spam")
+        await actions.erase(stores, OPERATOR, user.id, user.appid)
     refused(await mei.login(), 403003)
     refused(await mei.login(), 403003)
     succeeded(await lan.login())

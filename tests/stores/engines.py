@@ -38,6 +38,8 @@ EMPTY = (
     "DELETE FROM code_claim",
     "DELETE FROM tally",
     "DELETE FROM login",
+    "DELETE FROM audit",
+    "UPDATE audit_head SET n = 0, link = REPEAT(CHAR(0), 32)",
 )
 
 _numbers = itertools.count(1)
