@@ -1,7 +1,7 @@
 """How Menshen writes its log: one event is one line, to standard error, as text or as JSON.
 
-What came from outside is escaped, so that no input can forge a second event or colour a terminal (OWASP ASVS 16.4.1),
-and a line is cut at 4 KiB.
+What came from outside is escaped, so that no input can forge a second event or colour a terminal (OWASP ASVS 16.4.1).
+Tokens are masked whoever logs them, and a line is cut at 4 KiB.
 """
 
 import json
@@ -9,15 +9,20 @@ import logging
 import re
 import sys
 import time
-from typing import Literal
+from collections.abc import Callable
+from itertools import accumulate, takewhile
 
-MOST_CHARACTERS = 4_096
+MOST_BYTES = 4_096  # of a line, with its end: what one write to a pipe keeps together (PIPE_BUF)
+_CUT = "…"
 # Controls, line and paragraph separators, and the marks that turn the direction of text.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|[\ud800-\udfff]")
+# Session tokens and service keys. Our own lines never name one, but Tornado quotes a header or a path that it cannot
+# take, and people put tokens where no token belongs.
+_TOKEN = re.compile(r"(mps_|msk_)[A-Za-z0-9_-]+")
 
 
-def start(log_format: Literal["text", "json"] | str, log_level: str) -> None:
-    """Sets up the log of this process."""
+def start(log_format: str, log_level: str) -> None:
+    """Sets up the log of this process, as the settings LOG_FORMAT (`text` or `json`) and LOG_LEVEL say."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
@@ -30,24 +35,28 @@ def start(log_format: Literal["text", "json"] | str, log_level: str) -> None:
 
 def escaped(text: str) -> str:
     """The text on one line, with everything that a terminal or a parser could take for more made visible."""
-    visible = _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
-    return visible if len(visible) <= MOST_CHARACTERS else visible[: MOST_CHARACTERS - 1] + "…"
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 class _Text(logging.Formatter):
     """2026-11-20T12:00:00Z WARNING menshen.store: the session store is away"""
 
     def format(self, record: logging.LogRecord) -> str:
-        return escaped(f"{_when(record)} {record.levelname} {record.name}: {_what(record, self)}")
+        line = escaped(f"{_when(record)} {record.levelname} {record.name}: {_what(record, self)}")
+        return _within(MOST_BYTES - 1, line, lambda text: len(text.encode("utf-8")))
 
 
 class _Json(logging.Formatter):
-    """The same as one JSON object."""
+    """The same as one JSON object, with `request_id` where the event belongs to a request."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = _what(record, self)
         event = {"at": _when(record), "level": record.levelname, "logger": record.name}
-        return json.dumps(event | {"message": message[: MOST_CHARACTERS - 200]}, ensure_ascii=True)
+        if request_id := getattr(record, "request_id", None):
+            event["request_id"] = str(request_id)
+        room = MOST_BYTES - 1 - len(json.dumps(event | {"message": ""}))
+        return json.dumps(
+            event | {"message": _within(room, _what(record, self), lambda text: len(json.dumps(text)) - 2)}
+        )
 
 
 def _when(record: logging.LogRecord) -> str:
@@ -58,4 +67,13 @@ def _what(record: logging.LogRecord, formatter: logging.Formatter) -> str:
     message = record.getMessage()
     if record.exc_info:
         message += " | " + formatter.formatException(record.exc_info).replace("\n", " | ")
-    return message
+    return _TOKEN.sub(r"\1***", message)
+
+
+def _within(most_bytes: int, text: str, size_of: Callable[[str], int]) -> str:
+    """The text, or as much of its beginning as fits with a mark of the cut. `size_of` gives bytes as they are sent."""
+    if size_of(text) <= most_bytes:
+        return text
+    sizes = accumulate(map(size_of, text))
+    kept = sum(1 for _ in takewhile(lambda size: size <= most_bytes - size_of(_CUT), sizes))
+    return text[:kept] + _CUT

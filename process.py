@@ -7,10 +7,11 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 from tornado.httpserver import HTTPServer
 
-from actions import Backend, Upkeep
+from actions import Backend, Upkeep, tell_epochs
 from actions.lifetime import Lifetime
 from actions.unknown_tokens import UnknownTokens
 from actions.uses import Uses
@@ -22,6 +23,7 @@ from settings import RedisUrl, Settings, SqliteUrl
 from stores.audit import Audit
 from stores.db import Database, open_database
 from stores.epochs import Epochs
+from stores.errors import StoreTrouble
 from stores.keys import Keys, load_keys
 from stores.logins import Logins
 from stores.sessions import Sessions
@@ -71,9 +73,8 @@ def assemble(settings: Settings) -> Backend:
 def _sessions(settings: Settings, db: Database, keys: Keys, epochs: Epochs) -> Sessions:
     if not isinstance(settings.sessions, RedisUrl):
         return SqlSessions(db)
-    appids = [app.appid for app in settings.apps]
     link, names = RedisLink(settings.sessions), RedisKeys(settings.key_prefix)
-    return RedisSessions(link, names, Packer(keys.session_mark), appids, epochs.all)
+    return RedisSessions(link, names, Packer(keys.session_mark), epochs.all)
 
 
 @contextlib.asynccontextmanager
@@ -103,9 +104,9 @@ async def upgrade(settings: Settings) -> list[int]:
         await db.close()
 
 
-def embedded(settings: Settings) -> bool:
-    """Whether this server keeps anything in a file of its own, which nobody else may serve."""
-    return isinstance(settings.database, SqliteUrl)
+def embedded(settings: Settings) -> Path | None:
+    """The file in which this server keeps what nobody else may serve; None when everything is kept elsewhere."""
+    return settings.database.path if isinstance(settings.database, SqliteUrl) else None
 
 
 class Server:
@@ -126,13 +127,17 @@ class Server:
             http = self._http_server(backend, simulator)
             http.add_sockets(self._sockets)
             self._listen_to_signals(backend)
+            with contextlib.suppress(StoreTrouble):  # upkeep goes on trying
+                await tell_epochs(backend)
             upkeep.start()
             for sentence in await backend.sessions.advice():
                 log.warning("%s", sentence)
             ready(backend)
+            log.info("serving; users are in %s, sessions in %s", self._settings.database, self._settings.sessions)
             await self._stopping.wait()
             await self._drain(http)
             await upkeep.stop()
+        log.info("stopped")
 
     def _http_server(self, backend: Backend, simulator: Simulator | None) -> HTTPServer:
         application = make_application(backend, self._traffic, simulator)
@@ -167,7 +172,6 @@ class Server:
             return
         backend.settings = dataclasses.replace(backend.settings, apps=fresh.apps)
         backend.wechat.use({app.appid: app for app in fresh.apps})
-        backend.sessions.serve([app.appid for app in fresh.apps])
         log.warning("mini programs and their secrets were read anew")
 
     async def _drain(self, http: HTTPServer) -> None:

@@ -11,7 +11,7 @@ import os
 import pwd
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from settings import KNOBS, VERSION, App, Loaded, Secret, Settings, WrongSetting
 from stores.audit import AuditAway, AuditBroken
 from stores.db import Row
 from stores.errors import StoreTrouble, WrongCredentials, WrongSchema
-from stores.keys import KeysUnreadable
+from stores.keys import KeysUnreadable, make_keys
 from stores.lock import AlreadyServed, DataLock
 from stores.logins import Login
 from stores.sessions import SessionGone
@@ -48,9 +48,11 @@ def main(words: list[str]) -> int:
     # A command tells its trouble itself, in one line; Python would print every warning of the stores beside it.
     logging.getLogger("menshen").addHandler(logging.NullHandler())
     try:
-        return int(COMMANDS[options.command](options))
+        return _run(options)
+    except BrokenPipeError:
+        return _reader_left()
     except WrongSettings as wrong:
-        print(*wrong.lines, sep="\n", file=sys.stderr)
+        _warn([*wrong.warnings, *wrong.lines])
         return WRONG_USE
     except (WrongSchema, WrongCredentials, KeysUnreadable) as wrong:
         print(wrong, file=sys.stderr)
@@ -62,8 +64,14 @@ def main(words: list[str]) -> int:
         print(refused, file=sys.stderr)
         return FAILED
     except StoreTrouble as trouble:
-        print(f"a store did not do it: {trouble}", file=sys.stderr)
+        print(str(trouble) or "a store did not do it", file=sys.stderr)
         return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    status = COMMANDS[options.command](options)
+    sys.stdout.flush()  # here, where a reader that has left is still an exception
+    return status
 
 
 # The commands
@@ -73,22 +81,17 @@ def serve(options: argparse.Namespace) -> int:
     """Serves the API until it is told to stop."""
     loaded = _load(options)
     settings = _to_serve(loaded, options)
+    _warn([*loaded.warnings, *_unused(loaded, options)])
+    _make_ready(settings)
+    # Not earlier: what ends the start is told by `main` in one line, and would stand in the log a second time.
     journal.start(settings.log_format, settings.log_level)
-    _warn(loaded.warnings)
-    lock = DataLock(settings.data_dir)
-    if process.embedded(settings):
-        lock.take()
-    if process.embedded(settings) or settings.auto_upgrade:
-        asyncio.run(process.upgrade(settings))
     try:
         sockets = [each for address in _addresses(settings, options) for each in bind_sockets(settings.port, address)]
     except OSError as error:
         raise Refused(f"cannot listen on {settings.address} port {settings.port}: {error.strerror}") from None
-    simulated = options.dev and not loaded.is_set("wechat_base")
-    if settings.workers > 1 and not options.dev:
-        asyncio.run(process.check(settings))
-        return Workers(settings.workers, lambda: _serve_one(settings, options, sockets, simulated=False)).run()
-    return _serve_one(settings, options, sockets, simulated=simulated)
+    if settings.workers > 1:
+        return _serve_several(settings, options, sockets)
+    return _serve_one(settings, options, sockets, simulated=_with_simulator(loaded, options))
 
 
 def simulate(options: argparse.Namespace) -> int:
@@ -115,8 +118,7 @@ def show_settings(options: argparse.Namespace) -> int:
 def upgrade(options: argparse.Namespace) -> int:
     """Brings the schema to this version."""
     settings = _load(options).settings
-    if process.embedded(settings):
-        DataLock(settings.data_dir).take()
+    _lock(settings)
     applied = asyncio.run(process.upgrade(settings))
     print(f"applied version {', '.join(map(str, applied))}" if applied else "the schema is up to date")
     return DONE
@@ -261,9 +263,43 @@ SESSION_DEEDS: Mapping[str, Callable[[Backend, argparse.Namespace], Coroutine[An
 # How `serve` gets going
 
 
+def _make_ready(settings: Settings) -> None:
+    """Lock, schema and keys. Raises AlreadyServed, WrongSchema, KeysUnreadable and store trouble."""
+    _lock(settings)
+    if process.embedded(settings) or settings.auto_upgrade:
+        asyncio.run(process.upgrade(settings))
+    make_keys(settings.data_dir)
+    if settings.workers > 1:
+        asyncio.run(process.check(settings))
+
+
+def _lock(settings: Settings) -> None:
+    """Keeps every other server off an embedded database, until this process ends. Raises AlreadyServed."""
+    database = process.embedded(settings)
+    if database:
+        DataLock(database).take()
+
+
+def _serve_several(settings: Settings, options: argparse.Namespace, sockets: list[socket.socket]) -> int:
+    def one() -> int:
+        return _serve_one(settings, options, sockets, simulated=False, announced=True)
+
+    _announce(sockets, playground=False)  # the sockets listen already: who comes now waits for the first child
+    return Workers(settings.workers, one).run()
+
+
 def _serve_one(
-    settings: Settings, options: argparse.Namespace, sockets: list[socket.socket], *, simulated: bool
+    settings: Settings,
+    options: argparse.Namespace,
+    sockets: list[socket.socket],
+    *,
+    simulated: bool,
+    announced: bool = False,
 ) -> int:
+    def ready(_backend: Backend) -> None:
+        if not announced:
+            _announce(sockets, playground=simulated)
+
     async def run() -> None:
         simulator = Simulator() if simulated else None
         at = settings
@@ -272,7 +308,7 @@ def _serve_one(
             at = dataclasses.replace(settings, wechat_base=base)
             print(f"WeChat simulator at {base}", flush=True)
         server = process.Server(at, sockets, lambda: _to_serve(_load(options), options))
-        await server.run(lambda _backend: _announce(sockets, playground=simulated), simulator)
+        await server.run(ready, simulator)
         if simulator:
             await simulator.close()
 
@@ -314,9 +350,22 @@ def _for_production(settings: Settings) -> Settings:
     return settings
 
 
+def _with_simulator(loaded: Loaded, options: argparse.Namespace) -> bool:
+    return bool(options.dev) and not loaded.is_set("wechat_base")
+
+
+def _unused(loaded: Loaded, options: argparse.Namespace) -> Iterator[str]:
+    """What is set and has no effect with --dev, one sentence each."""
+    if _with_simulator(loaded, options) and loaded.settings.apps:
+        named = ", ".join(app.appid for app in loaded.settings.apps)
+        yield f"APPID is not used: --dev without WECHAT_BASE serves the simulator's mini program, not {named}"
+    if options.dev and loaded.settings.workers > 1:
+        yield f"--dev serves with one process: WORKERS={loaded.settings.workers} is not used"
+
+
 def _for_development(loaded: Loaded, *, lan: bool) -> Settings:
-    """With the simulator's own mini program, unless others are set together with a WeChat to ask."""
-    settings = loaded.settings
+    """One process with the simulator's own mini program, unless others are set together with a WeChat to ask."""
+    settings = dataclasses.replace(loaded.settings, workers=1)
     if not is_loopback(settings.address) and not lan:
         raise Refused(f"--dev serves only this machine, and ADDRESS is {settings.address}: leave one of them out")
     if not settings.allowed_hosts and not lan:
@@ -325,7 +374,8 @@ def _for_development(loaded: Loaded, *, lan: bool) -> Settings:
     if loaded.is_set("wechat_base") and settings.apps:
         return settings
     app = App(DEFAULT_APPID, Secret(DEFAULT_SECRET), "simulator")
-    return dataclasses.replace(settings, apps=(app,))
+    # Settings puts APPID first among the apps, whenever one is made; without it the simulator's app is the only one.
+    return dataclasses.replace(settings, appid=None, appsecret=None, apps=(app,))
 
 
 def _addresses(settings: Settings, options: argparse.Namespace) -> list[str]:
@@ -357,6 +407,12 @@ def _load(options: argparse.Namespace) -> Loaded:
     return load(given, os.environ, Path(options.config) if options.config else None)
 
 
+def _reader_left() -> int:
+    """Whoever read our output has what it wanted (`sessions list | head`), which is no error worth a line."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+    return FAILED
+
+
 def _warn(sentences: Iterable[str]) -> None:
     for sentence in sentences:
         print(sentence, file=sys.stderr)
@@ -376,6 +432,7 @@ def _table(columns: list[str], rows: Iterable[Row], *, as_json: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     common = _common_options()
     parser = argparse.ArgumentParser(prog="menshen", description="Login and sessions for WeChat mini programs.")
+    parser.add_argument("--version", action="version", version=VERSION, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     one = commands.add_parser("serve", parents=[common], help="serve the API (the default)")
     one.add_argument("--dev", action="store_true", help="with the WeChat simulator and the playground")
@@ -418,6 +475,6 @@ def _add_session_deeds(parser: argparse.ArgumentParser, common: argparse.Argumen
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] not in {*COMMANDS, "-h", "--help"}:
+    if not arguments or arguments[0] not in {*COMMANDS, "-h", "--help", "--version"}:
         arguments = ["serve", *arguments]
     sys.exit(main(arguments))

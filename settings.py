@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
@@ -117,11 +118,15 @@ KNOBS: Mapping[str, Knob] = {
 
 
 class WrongSettings(Exception):
-    """Some settings are wrong; each of `lines` names one, what it got and what it takes, never a secret's value."""
+    """Some settings are wrong; each of `lines` names one, what it got and what it takes, never a secret's value.
 
-    def __init__(self, lines: list[str]) -> None:
+    `warnings` are what the start would have warned of: often they are the cause, as a misspelt name is.
+    """
+
+    def __init__(self, lines: list[str], warnings: Iterable[str] = ()) -> None:
         super().__init__("\n".join(lines))
         self.lines = tuple(lines)
+        self.warnings = tuple(warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,7 @@ Every setting can be given in three places; the first one that has it wins:
 3. a TOML file, under its lower-case name: `session_seconds = "12h"`
 
 Otherwise its default holds. The file is the one named by `--config FILE`, which must exist, or `menshen.toml` in
-DATA_DIR if there is one. `menshen settings` shows every setting with its value and where it came from.
+DATA_DIR if there is one. `server.py settings` shows every setting with its value and where it came from.
 
 A wrong value stops the start. Everything that is wrong is reported at once, one line each: the setting, what it got and
 what it takes. A key that the file should not have stops the start too; an unknown `MENSHEN_…` variable is one warning.
@@ -252,6 +257,17 @@ def settings_page() -> str:
 APP_KINDS: Mapping[str, Kind[Any]] = {"appid": values.APPID, "secret": values.APP_SECRET, "name": values.APP_NAME}
 
 
+_ALIKE = 0.75  # of 1: three letters in four; `prot` is PORT, `host` is not
+
+
+class _Account(NamedTuple):
+    """A mini program as far as it could be read, and what its secret is called in a message."""
+
+    label: str
+    appid: str | None
+    secret: Secret | None
+
+
 class _Reading:
     """One reading of all settings: gathers the good values, their sources, and a line for everything wrong."""
 
@@ -262,6 +278,7 @@ class _Reading:
         self.good: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
         self.referenced: set[str] = set()
+        self.listed: list[_Account] = []
         self.file = file or self._data_dir() / "menshen.toml"
         self.table = self._toml(must_exist=file is not None)
 
@@ -272,8 +289,9 @@ class _Reading:
             self._read_knob(each)
         self._read_apps()
         self.wrong += _contradictions(self.good)
+        self.wrong += _wrong_apps(self.good, self.listed)
         if self.wrong:
-            raise WrongSettings(self.wrong)
+            raise WrongSettings(self.wrong, self._unknown_variables())
         return Loaded(Settings(**self.good), self.sources, (*self._unknown_variables(), *self._readable_secrets()))
 
     def _data_dir(self) -> Path:
@@ -373,6 +391,7 @@ class _Reading:
                 self._read(parts, key, f"{label} {key}", kind, entry.get(key, ""))
             else:
                 parts["name"] = parts.get("appid")
+        self.listed.append(_Account(f"[[apps]] {len(self.listed) + 1} secret", parts.get("appid"), parts.get("secret")))
         return App(**parts) if len(parts) == len(APP_KINDS) else None
 
     def _unknown_variables(self) -> Iterator[str]:
@@ -390,8 +409,10 @@ class _Reading:
 
 
 def _no_setting(key: str, where: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(key.lower(), known, n=1)
-    return f"{values.quoted(key)} {where} is no setting" + (f"; did you mean {close[0]}?" if close else "")
+    """Say so, and what may have been meant; what all variables have in common does not make two of them alike."""
+    names = {name.removeprefix("MENSHEN_").lower(): name for name in known}
+    close = difflib.get_close_matches(key.removeprefix("MENSHEN_").lower(), names, n=1, cutoff=_ALIKE)
+    return f"{values.quoted(key)} {where} is no setting" + (f"; did you mean {names[close[0]]}?" if close else "")
 
 
 def _holds_secret(value: object) -> bool:
@@ -411,23 +432,16 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
     if good.get("session_sliding") and good.get("session_max_seconds", YEAR) < good.get("session_seconds", 0):
         longest, first = good["session_max_seconds"], good["session_seconds"]
         yield f"SESSION_MAX_SECONDS: got {longest}, takes at least SESSION_SECONDS ({first}) with SESSION_SLIDING"
-    yield from _wrong_apps(good)
 
 
-def _wrong_apps(good: Mapping[str, Any]) -> Iterator[str]:
-    own = [("APPSECRET", good["appid"], good["appsecret"])] if good.get("appid") and good.get("appsecret") else []
-    listed = [
-        (f"[[apps]] {number} secret", app.appid, app.secret) for number, app in enumerate(good.get("apps", []), 1)
-    ]
-    seen: set[str] = set()
-    for label, appid, secret in own + listed:
-        if appid in seen:
-            yield f"APPS: the appid {appid} is given twice"
-        seen.add(appid)
+def _wrong_apps(good: Mapping[str, Any], listed: list[_Account]) -> Iterator[str]:
+    """Judge every appid and every secret by itself: one that is wrong must not hide the other."""
+    accounts = [_Account("APPSECRET", good.get("appid"), good.get("appsecret")), *listed]
+    counted = Counter(account.appid for account in accounts if account.appid)
+    yield from (f"APPS: the appid {appid} is given twice" for appid, times in counted.items() if times > 1)
+    if "wechat_base" not in good or is_loopback(urlsplit(good["wechat_base"]).hostname or ""):
+        return
+    for account in accounts:
         # A guessable secret lets anybody speak to WeChat in the mini program's name (OWASP ASVS 13.2.3).
-        if (
-            "wechat_base" in good
-            and not is_loopback(urlsplit(good["wechat_base"]).hostname or "")
-            and values.is_weak(secret)
-        ):
-            yield f"{label}: got ***, takes {values.APP_SECRET.takes}; this one is short or a published example"
+        if account.secret and values.is_weak(account.secret):
+            yield f"{account.label}: got ***, takes {values.APP_SECRET.takes}; this one is short or a published example"

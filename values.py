@@ -97,8 +97,13 @@ class MysqlUrl:
     port: int
     name: str
 
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        return _address(self.host, self.port)
+
     def __str__(self) -> str:
-        return f"mysql://{_login(self.user, self.password)}{_address(self.host, self.port)}/{self.name}"
+        return f"mysql://{_login(self.user, self.password)}{self.address}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +117,14 @@ class RedisUrl:
     db: int
     tls: bool
 
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        return _address(self.host, self.port)
+
     def __str__(self) -> str:
         scheme = "rediss" if self.tls else "redis"
-        return f"{scheme}://{_login(self.user, self.password)}{_address(self.host, self.port)}/{self.db}"
+        return f"{scheme}://{_login(self.user, self.password)}{self.address}/{self.db}"
 
 
 def is_weak(secret: Secret) -> bool:

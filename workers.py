@@ -1,5 +1,6 @@
 """Several processes on one port: the parent holds the socket and the lock, its children serve."""
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -11,6 +12,8 @@ from typing import NoReturn
 log = logging.getLogger("menshen.workers")
 
 _PAUSE_SECONDS = 1.0  # between a child's end and its successor, so that a defect at start does not spin
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_OBEYED = (0, -signal.SIGTERM, -signal.SIGINT)  # a child that is told to stop before it listens ends by the signal
 
 
 class Workers:
@@ -24,8 +27,12 @@ class Workers:
         self._stopping = False
 
     def run(self) -> int:
-        """Starts the children, replaces those that end, until the word to stop; gives the exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        """Starts the children, replaces those that end, until the word to stop.
+
+        Gives the exit status: 0 when every child that was told to stop did so in order. One that ended before and was
+        replaced is in the log and does not count.
+        """
+        for number in _PASSED_ON:
             signal.signal(number, self._pass_on)
         for _ in range(self._count):
             self._start()
@@ -33,34 +40,52 @@ class Workers:
         while self._pids:
             pid, status = os.wait()
             self._pids.discard(pid)
-            worst = max(worst, abs(os.waitstatus_to_exitcode(status)))
+            code = os.waitstatus_to_exitcode(status)
             if not self._stopping:
-                log.error("a worker ended with status %d and is replaced", os.waitstatus_to_exitcode(status))
-                time.sleep(_PAUSE_SECONDS)
-                self._start()
-        return min(worst, 1)
+                self._replace(code)
+            elif code not in _OBEYED:
+                worst = 1
+        return worst
+
+    def _replace(self, code: int) -> None:
+        log.error("a worker ended with status %d and is replaced", code)
+        time.sleep(_PAUSE_SECONDS)
+        if not self._stopping:
+            self._start()
 
     def _start(self) -> None:
-        pid = os.fork()
-        if pid:
-            self._pids.add(pid)
-        else:
-            self._be_a_child()
+        """Forks. A signal waits until the child is among those that it is passed on to, or it would be lost on it."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+        try:
+            # The word to stop may have come after the last look and before the signals were held back.
+            pid = None if self._stopping else os.fork()
+            if pid == 0:
+                self._be_a_child()
+            elif pid:
+                self._pids.add(pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
 
     def _be_a_child(self) -> NoReturn:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        _end_with_parent()
         status = 1
         try:
+            for number in _PASSED_ON:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+            _end_with_parent()
             status = self._serve()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            log.exception("a worker failed")
         finally:
             os._exit(status)
 
     def _pass_on(self, number: int, _frame: object) -> None:
         self._stopping = self._stopping or number != signal.SIGHUP
         for pid in self._pids:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, number)
 
 
 def _end_with_parent() -> None:

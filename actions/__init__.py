@@ -24,7 +24,7 @@ from actions.sessions import (
     verify,
 )
 from actions.unknown_tokens import TooManyUnknownTokens
-from actions.upkeep import Upkeep
+from actions.upkeep import Upkeep, tell_epochs
 
 __all__ = [
     "Actor",
@@ -57,6 +57,7 @@ __all__ = [
     "revoke_others",
     "revoke_own",
     "revoke_user",
+    "tell_epochs",
     "unblock",
     "verify",
 ]

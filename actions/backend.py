@@ -1,5 +1,6 @@
 """What every verb needs: the stores, WeChat, the seal, and the few things that live as long as the process."""
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from settings import Settings
 from stores.audit import Audit
 from stores.db import Database
 from stores.epochs import Epochs
+from stores.errors import StoreTrouble
 from stores.keys import Keys
 from stores.logins import Logins
 from stores.sessions import Sessions
@@ -46,7 +48,8 @@ class Backend:
         """Finishes what was begun and lets everything go, the outermost first."""
         await self.flights.land()
         await self.wechat.close()
-        await self.uses.flush(self.now())
+        with contextlib.suppress(StoreTrouble):  # a store that is away must not keep the others from being let go
+            await self.uses.flush(self.now())
         await self.logins.flush()
         await self.sessions.close()
         await self.db.close()

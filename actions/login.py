@@ -5,6 +5,7 @@ asked; whatever fails afterwards says "call wx.login again", because WeChat's co
 """
 
 import asyncio
+import contextlib
 import hashlib
 import re
 from dataclasses import dataclass
@@ -93,13 +94,12 @@ async def log_in(
     if not _CODE.fullmatch(code):
         raise CodeMalformed
     named = _appid(backend, appid)
+    old = session_id(replaces) if replaces else None
 
     async def route(flight: Flight) -> LoggedIn:
-        return await _fly(backend, flight, named, code, caller)
+        return await _fly(backend, flight, named, code, caller, old)
 
-    logged_in = await backend.flights.join(named, code, route)
-    await _end_replaced(backend, replaces)
-    return logged_in
+    return await backend.flights.join(named, code, route)
 
 
 def _appid(backend: Backend, appid: str | None) -> str:
@@ -111,33 +111,30 @@ def _appid(backend: Backend, appid: str | None) -> str:
     raise UnknownApp
 
 
-async def _end_replaced(backend: Backend, token: str | None) -> None:
-    """OWASP ASVS 7.2.4: the session that the phone logs in over ends; a dead or made-up token is passed over."""
-    old = session_id(token) if token else None
-    if old is None:
-        return
-    now = backend.now()
-    try:
-        ended = await backend.sessions.end([old], "replaced", now)
-    except StoreTrouble as trouble:
-        raise CodeSpent(trouble) from None
-    backend.logins.ended([session.id for session in ended], "replaced", now)
-
-
-async def _fly(backend: Backend, flight: Flight, appid: str, code: str, caller: Caller) -> LoggedIn:
+async def _fly(backend: Backend, flight: Flight, appid: str, code: str, caller: Caller, old: bytes | None) -> LoggedIn:
     deadline = asyncio.get_running_loop().time() + LOGIN_SECONDS
     await _claim(backend, appid, code, caller)
     identity = await _identify(backend, appid, code, caller, deadline)
     try:
         async with asyncio.timeout_at(deadline):
-            logged_in = await _open(backend, appid, identity, caller)
+            logged_in = await _open(backend, appid, identity, caller, old)
     except TimeoutError:
         raise CodeSpent(UsersAway("the login took too long")) from None
     except StoreTrouble as trouble:
         raise CodeSpent(trouble) from None
     if not flight.passengers:
-        await _end_replaced(backend, logged_in.token)
+        await _give_up(backend, logged_in)
     return logged_in
+
+
+async def _give_up(backend: Backend, logged_in: LoggedIn) -> None:
+    """Nobody is left to receive the token: its session ends, and whoever joins while it does is told a new code."""
+    nobodys = session_id(logged_in.token)
+    if nobodys is not None:
+        with contextlib.suppress(StoreTrouble):
+            await backend.sessions.end([nobodys], "replaced", backend.now())
+        backend.logins.ended([nobodys], "replaced", backend.now())
+    raise CodeUsed(40163, why="nobody was left to receive its token")
 
 
 def _code_hash(appid: str, code: str) -> bytes:
@@ -149,12 +146,13 @@ async def _claim(backend: Backend, appid: str, code: str, caller: Caller) -> Non
     now = backend.now()
     code_hash = _code_hash(appid, code)
     admission = await backend.sessions.admit(code_hash, f"login:{caller.limited_as}:{now // WINDOW_SECONDS}")
-    if not admission.claimed:
-        raise CodeUsed(40163, why="our own memory of it")
     limit = backend.settings.login_limit
     if limit and admission.tally > limit:
-        await backend.sessions.give_back(code_hash)
+        if admission.claimed:
+            await backend.sessions.give_back(code_hash)
         raise TooManyLogins(WINDOW_SECONDS - now % WINDOW_SECONDS)
+    if not admission.claimed:
+        raise CodeUsed(40163, why="our own memory of it")
     if not backend.users.answers:
         await backend.sessions.give_back(code_hash)
         raise UsersAway("the user database did not answer a moment ago")
@@ -178,14 +176,14 @@ async def _give_back(backend: Backend, appid: str, code: str) -> None:
         return  # the phone is told to come back with a new code anyway; the claim runs out by itself
 
 
-async def _open(backend: Backend, appid: str, identity: Identity, caller: Caller) -> LoggedIn:
+async def _open(backend: Backend, appid: str, identity: Identity, caller: Caller, old: bytes | None) -> LoggedIn:
     """The person's row and the session. Looks again when the person was blocked or erased in between."""
     new = False
     for _ in range(_LOOKS_AT_THE_PERSON):
         seen = await _see(backend, appid, identity)
         new = new or seen.new
         try:
-            return await _open_session(backend, seen.user, identity, caller, new)
+            return await _open_session(backend, Seen(seen.user, new), identity, caller, old)
         except PersonChanged:
             continue
     raise SessionsAway("the person does not come to rest")
@@ -202,16 +200,18 @@ async def _see(backend: Backend, appid: str, identity: Identity) -> Seen:
     )
 
 
-async def _open_session(backend: Backend, user: User, identity: Identity, caller: Caller, new: bool) -> LoggedIn:
+async def _open_session(
+    backend: Backend, seen: Seen, identity: Identity, caller: Caller, old: bytes | None
+) -> LoggedIn:
     token = new_token()
-    opening = _opening(backend, user, token, identity)
+    opening = _opening(backend, seen.user, token, identity, old)
     replaced = await backend.sessions.open(opening, opening.created_at)
     backend.logins.opened(_facts(opening, caller))
     backend.logins.ended(replaced, "replaced", opening.created_at)
-    return LoggedIn(token, opening.expires_at - opening.created_at, user, new)
+    return LoggedIn(token, opening.expires_at - opening.created_at, seen.user, seen.new)
 
 
-def _opening(backend: Backend, user: User, token: str, identity: Identity) -> Opening:
+def _opening(backend: Backend, user: User, token: str, identity: Identity, old: bytes | None) -> Opening:
     now = backend.now()
     new_id = session_id(token)
     if new_id is None:
@@ -228,6 +228,7 @@ def _opening(backend: Backend, user: User, token: str, identity: Identity) -> Op
         generation=user.generation,
         limit=backend.settings.sessions_per_user,
         overflow="refuse" if backend.settings.sessions_overflow == "refuse" else "oldest",
+        replaces=old,
     )
 
 

@@ -9,7 +9,7 @@ from actions.deeds import Actor, written_down
 from actions.sessions import Ended, end_all_of
 from stores.logins import Login
 from stores.sessions import ERASED, Session
-from stores.users import NoSuchUser, User
+from stores.users import NoSuchUser, Profile, User
 from wechat.crypto import person_mark
 
 MOST_NICKNAME = 64
@@ -42,7 +42,7 @@ async def find_user(backend: Backend, name: str) -> User:
     if name.isascii() and name.isdigit():
         return await backend.users.find(_id(name))
     appid, _, openid = name.rpartition(":")
-    appids = [appid] if appid else [app.appid for app in backend.settings.apps]
+    appids = [appid] if appid else list(await backend.epochs.all())
     return await backend.users.find_openid(openid, appids)
 
 
@@ -52,13 +52,14 @@ def _id(digits: str) -> int:
     return int(digits)
 
 
-async def rename(backend: Backend, user_id: int, *, nickname: str | None, avatar_url: str | None) -> User:
-    """Keeps what the person typed in. Raises InvalidProfile, NoSuchUser."""
+async def rename(backend: Backend, user_id: int, changes: Profile) -> User:
+    """Keeps what the person typed in; what is not named stays. Raises InvalidProfile, NoSuchUser."""
+    nickname, avatar_url = changes.get("nickname"), changes.get("avatar_url")
     if nickname is not None and not _good_nickname(nickname):
         raise InvalidProfile("nickname")
     if avatar_url is not None and not _good_avatar_url(avatar_url):
         raise InvalidProfile("avatar_url")
-    return await backend.users.rename(user_id, nickname=nickname, avatar_url=avatar_url)
+    return await backend.users.rename(user_id, changes)
 
 
 def _good_nickname(nickname: str) -> bool:

@@ -55,7 +55,7 @@ async def verify(backend: Backend, token: str, address: str) -> Verified:
     try:
         session = await _find(backend, token, now)
     except SessionGone as gone:
-        if gone.reason is None:
+        if gone.reason is None and token:  # an empty one is a phone before its first login, not a guess
             backend.unknown_tokens.count(address, now)
         raise
     backend.uses.note(session, now)
@@ -104,8 +104,13 @@ async def revoke_own(backend: Backend, mine: Session, public_id: str) -> Ended:
 
 async def revoke_others(backend: Backend, mine: Session) -> Ended:
     """Ends every session of the person but this one."""
-    live = await backend.sessions.live(mine.user_id, mine.appid, backend.now())
-    return await _end(backend, [each.id for each in live if each.id != mine.id], "revoked")
+    ended = 0
+    while True:
+        live = await backend.sessions.live(mine.user_id, mine.appid, backend.now())
+        others = [each.id for each in live if each.id != mine.id]
+        if not others:
+            return Ended(ended, 1 if ended else 0)
+        ended += (await _end(backend, others, "revoked")).sessions
 
 
 async def find_session(backend: Backend, public_id: str) -> Login:
@@ -133,16 +138,17 @@ async def revoke(backend: Backend, by: Actor, public_id: str, *, reason: str | N
 
 async def revoke_user(backend: Backend, by: Actor, user: User, *, reason: str | None = None) -> Ended:
     """Ends every session of one person. Raises AuditAway."""
-    live = await backend.sessions.live(user.id, user.appid, backend.now())
-    target, appid = f"user:{user.id}", user.appid
-    async with written_down(backend, by, "user.revoke", target=target, appid=appid, count=len(live), reason=reason):
+    async with written_down(backend, by, "user.revoke", target=f"user:{user.id}", appid=user.appid, reason=reason):
         return await end_all_of(backend, user.id, user.appid, "revoked")
 
 
 async def end_all_of(backend: Backend, user_id: int, appid: str, reason: Reason) -> Ended:
-    """Ends every session of one person, as part of another deed."""
-    live = await backend.sessions.live(user_id, appid, backend.now())
-    return await _end(backend, [each.id for each in live], reason)
+    """Ends every session of one person, as part of another deed; some at a time, for nobody else shall wait."""
+    count = 0
+    while (ended := await backend.sessions.end_some(user_id, appid, reason, backend.now())) is not None:
+        backend.logins.ended([session.id for session in ended], reason, backend.now())
+        count += len(ended)
+    return Ended(count, 1 if count else 0)
 
 
 async def revoke_everybody(backend: Backend, by: Actor, *, reason: str | None = None) -> Ended:
@@ -151,7 +157,7 @@ async def revoke_everybody(backend: Backend, by: Actor, *, reason: str | None = 
     The number is raised in SQL first, so that it outlives a session store that forgets. Counts sessions; whose they
     were is not counted, because that would be a scan (`users` is 0).
     """
-    appids = [app.appid for app in backend.settings.apps]
+    appids = await backend.epochs.know(app.appid for app in backend.settings.apps)
     ended = sum([await backend.sessions.count(appid, backend.now()) for appid in appids])
     async with written_down(backend, by, "everybody.revoke", count=ended, reason=reason):
         for appid in appids:

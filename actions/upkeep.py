@@ -12,6 +12,7 @@ log = logging.getLogger("menshen.upkeep")
 BEHIND_SECONDS = 0.2
 EPOCHS_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
+SWEEPS_AT_ONCE = 10  # of a few hundred each: as many as may expire in a second
 _PAUSE_AFTER_A_DEFECT_SECONDS = 5.0
 
 
@@ -45,11 +46,21 @@ class Upkeep:
             await self._backend.logins.flush()
 
     async def _repeat_epochs(self) -> None:
-        """A session store that came back poorer learns again that everybody was put out."""
-        await self._backend.sessions.set_epochs(await self._backend.epochs.all())
+        await tell_epochs(self._backend)
 
     async def _sweep(self) -> None:
-        await self._backend.sessions.sweep(self._backend.now())
+        for _ in range(SWEEPS_AT_ONCE):
+            if not await self._backend.sessions.sweep(self._backend.now()):
+                return
+
+
+async def tell_epochs(backend: Backend) -> None:
+    """Notes which mini programs are served, and tells the session store all counters.
+
+    A session store that came back poorer learns again that everybody was put out. Raises UsersAway, SessionsAway.
+    """
+    known = await backend.epochs.know(app.appid for app in backend.settings.apps)
+    await backend.sessions.set_epochs(known)
 
 
 async def _again_and_again(name: str, step: Callable[[], Awaitable[object]], seconds: float) -> None:

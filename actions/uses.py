@@ -30,7 +30,12 @@ class Uses:
         used, self._waiting = self._waiting, {}
         if not used:
             return
-        self._logins.seen([session.id for session in used], now)
+        ids = [session.id for session in used]
+        self._logins.seen(ids, now)
         if self._lifetime.moves:
             until = {session: self._lifetime.expires_at(session.ends_at, at) for session, at in used.items()}
-            await self._sessions.touch(until, now)
+            try:
+                await self._sessions.touch(until, now)
+            except BaseException:
+                self._noted.difference_update(ids)
+                raise

@@ -14,6 +14,8 @@ from wechat.simulator import Simulator
 
 access = logging.getLogger("menshen.access")
 
+CLIENT_HUNG_UP = 499  # nginx's number for a client that did not wait for its answer; it is only logged, never sent
+
 ROUTES: list[tuple[str, type[Handler]]] = [
     # A mini program on a phone
     (r"/api/login", miniprogram.Login),
@@ -58,14 +60,17 @@ def make_application(backend: Backend, traffic: Traffic, simulator: Simulator | 
 def log_request(handler: RequestHandler) -> None:
     """One line per request: never the query, which may hold what somebody should not have put there."""
     request = handler.request
-    level = logging.WARNING if handler.get_status() >= 500 else logging.DEBUG
+    request_id = getattr(handler, "request_id", "-")
+    status = CLIENT_HUNG_UP if getattr(handler, "hung_up", False) else handler.get_status()
+    level = logging.WARNING if status >= 500 else logging.DEBUG
     access.log(
         level,
         "%s %s %d %.1f ms from %s, request %s",
         request.method,
         request.path,
-        handler.get_status(),
+        status,
         1000 * request.request_time(),
         request.remote_ip,
-        getattr(handler, "request_id", "-"),
+        request_id,
+        extra={"request_id": request_id},
     )

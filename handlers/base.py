@@ -80,6 +80,7 @@ class Handler(RequestHandler):
     intake: ClassVar[Intake] = Intake()
     backend: Backend
     request_id: str
+    hung_up = False
 
     def initialize(self, backend: Backend, traffic: Traffic) -> None:
         """Called by Tornado for each request, with what server.py put into the routes."""
@@ -103,11 +104,16 @@ class Handler(RequestHandler):
         """Called by Tornado when the answer is out."""
         self.traffic.end()
 
+    def on_connection_close(self) -> None:
+        """Called by Tornado when the client has hung up before it had its answer."""
+        self.hung_up = True
+
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Logs what nobody foresaw, with the request's id and without its URL; refusals are no news."""
         if value is None or isinstance(value, HTTPError | asyncio.CancelledError) or refusal(value):
             return
-        log.error("request %s failed", self.request_id, exc_info=(type(value), value, tb))
+        told = {"request_id": self.request_id}
+        log.error("request %s failed", self.request_id, exc_info=(type(value), value, tb), extra=told)
 
     @classmethod
     def allowed(cls) -> str:
@@ -139,11 +145,11 @@ class ApiHandler(Handler):
             self.set_header(name, value)
         if row.status == 405:
             self.set_header("Allow", self.allowed())
-        self.set_status(sent_status(row, self.backend.settings.api_status))
+        self.set_status(sent_status(row, self.backend.settings.api_status, self.request.path))
         self._send(envelope(row, self.request_id, **self._more(error)))
 
     def _send(self, body: dict[str, object]) -> None:
-        self.finish(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+        self.finish(encoded(body))
 
     def _more(self, error: BaseException | None) -> dict[str, object]:
         """The field that is wrong, or why the session ended; nothing else of an exception is told."""
@@ -165,6 +171,7 @@ class ApiHandler(Handler):
 
     def on_connection_close(self) -> None:
         """Called by Tornado when the phone has hung up before it had its answer."""
+        super().on_connection_close()
         work = getattr(self, "_work", None)
         if work is not None:
             work.cancel()
@@ -183,9 +190,18 @@ def row_for(status_code: int, error: BaseException | None) -> Refusal:
     return UNEXPECTED
 
 
-def sent_status(row: Refusal, api_status: str) -> int:
-    """API_STATUS=wechat: PC WeChat was reported to hide a 401 from the mini program; 429 and 5xx stay for proxies."""
-    hidden = api_status == "wechat" and 400 <= row.status < 500 and row.status != 429
+def encoded(body: dict[str, object]) -> str:
+    """A body of ours as JSON, in the one way in which handlers and the door write it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def sent_status(row: Refusal, api_status: str, path: str) -> int:
+    """API_STATUS=wechat: PC WeChat was reported to hide a 401 from the mini program; 429 and 5xx stay for proxies.
+
+    Only the API is meant: a browser, a load balancer or a monitor elsewhere needs the real status.
+    """
+    for_phones = path == "/api" or path.startswith("/api/")
+    hidden = api_status == "wechat" and for_phones and 400 <= row.status < 500 and row.status != 429
     return 200 if hidden else row.status
 
 

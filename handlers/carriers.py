@@ -41,6 +41,9 @@ def bearer(request: HTTPServerRequest) -> str | None:
 
 
 def _in_url(request: HTTPServerRequest) -> int:
+    """How many: ours, and that of RFC 6750 section 2.3, in the spellings of languages that read arrays from a URL."""
     return sum(
-        len(values) for name, values in request.query_arguments.items() if name.partition("[")[0].lower() == "token"
+        len(values)
+        for name, values in request.query_arguments.items()
+        if name.partition("[")[0].lower() in ("token", "access_token")
     )

@@ -7,12 +7,11 @@ they arrive, so the phone gets our own answer, no "100 Continue" goes out for a 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from tornado.escape import json_encode
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, RequestStartLine, ResponseStartLine
 from tornado.routing import Router
 from tornado.web import Application
 
-from handlers.base import API_HEADERS, Handler, Intake, request_id_of, sent_status
+from handlers.base import API_HEADERS, Handler, Intake, encoded, request_id_of, sent_status
 from handlers.callers import Addresses
 from handlers.refusals import (
     BodyTooLarge,
@@ -26,8 +25,10 @@ from handlers.refusals import (
 )
 
 # A body up to this size is read and dropped before it is refused, because a client that is still sending when we close
-# may never see the answer; larger ones are refused while they come.
+# may never see the answer. Of a larger one the answer goes out while it comes, and as much again is dropped before we
+# hang up.
 SWALLOWED_BYTES = 1024 * 1024
+_NO_LIMIT = 2**62
 
 
 class Door(Router):
@@ -38,13 +39,15 @@ class Door(Router):
     ) -> None:
         self._application = application
         self._addresses = addresses
-        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._allowed_hosts = frozenset(_bare(host) for host in allowed_hosts)
         self._api_status = api_status
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
         """Called by Tornado when the headers of a request are there."""
+        connection: Any = request.connection
+        connection.set_max_body_size(_NO_LIMIT)  # Tornado's own limit answers with an empty 400; ours are below
         self._addresses.settle(request)
-        if self._allowed_hosts and request.host_name.lower() not in self._allowed_hosts:
+        if self._allowed_hosts and _bare(request.host_name) not in self._allowed_hosts:
             return self._refuse(request, Misdirected())
         if "%00" in request.path or not request.path.isprintable():
             return self._refuse(request, NoSuchResource())  # Tornado's file handler answers 500 to it
@@ -57,7 +60,7 @@ class Door(Router):
         row = refusal(error)
         if row is None:
             raise AssertionError("the door refuses only with rows of the table")
-        return _Refusing(request, row, sent_status(row, self._api_status))
+        return _Refusing(request, row, sent_status(row, self._api_status, request.path))
 
 
 class _Judging(HTTPMessageDelegate):
@@ -84,7 +87,6 @@ class _Judging(HTTPMessageDelegate):
             headers.pop("Content-Type", None)  # judged only where there is a body; Tornado would try to parse nothing
         elif error := _unacceptable(headers, self._intake):
             self._turn_away(error)
-        _limit(self._request, SWALLOWED_BYTES)
         return self._delegate.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
@@ -106,38 +108,57 @@ class _Judging(HTTPMessageDelegate):
 
 
 class _Refusing(HTTPMessageDelegate):
-    """Answers with a row of the table: at once when the body is large or awaits our consent, else after it."""
+    """Answers with a row of the table: at once when the body awaits our consent or is large, else after it."""
 
     def __init__(self, request: HTTPServerRequest, row: Refusal, status: int) -> None:
         """`status` is what goes out, which API_STATUS may make 200."""
         self._request = request
         self._row = row
         self._status = status
+        self._dropped_bytes = 0
+        self._answered = False
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
         length = headers.get("Content-Length", "0")
         if "Expect" in headers or not length.isdigit() or int(length[:20]) > SWALLOWED_BYTES:
-            _limit(self._request, 2**62)  # the body is not read any more, so that no second answer follows this one
-            self._answer()
+            self._answer(then_hang_up=True)
+            self._connection.finish()  # before the body was read: Tornado hangs up after the answer
+        return None
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Only a chunked body can turn out to be large when it is here; the others have told their size."""
+        self._dropped_bytes += len(chunk)
+        if self._dropped_bytes > SWALLOWED_BYTES and not self._answered:
+            self._answer(then_hang_up=True)
+        if self._dropped_bytes > 2 * SWALLOWED_BYTES:
+            self._connection.finish()
         return None
 
     def finish(self) -> None:
-        self._answer()
+        if not self._answered:
+            self._answer()
+        self._connection.finish()
 
-    def _answer(self) -> None:
-        connection: Any = self._request.connection
+    @property
+    def _connection(self) -> Any:
+        return self._request.connection
+
+    def _answer(self, *, then_hang_up: bool = False) -> None:
+        self._answered = True
         request_id = request_id_of(self._request)
-        body = json_encode(envelope(self._row, request_id)).encode("utf-8")
+        body = encoded(envelope(self._row, request_id)).encode("utf-8")
         fields = API_HEADERS | headers(self._row) | {"X-Request-Id": request_id, "Content-Length": str(len(body))}
-        connection.write_headers(ResponseStartLine("HTTP/1.1", self._status, ""), HTTPHeaders(fields), body)
-        connection.finish()
+        if then_hang_up:
+            fields["Connection"] = "close"
+        sent = b"" if self._request.method == "HEAD" else body
+        self._connection.write_headers(ResponseStartLine("HTTP/1.1", self._status, ""), HTTPHeaders(fields), sent)
 
 
-def _limit(request: HTTPServerRequest, most_bytes: int) -> None:
-    connection: Any = request.connection
-    connection.set_max_body_size(most_bytes)
+def _bare(host: str) -> str:
+    """A host name as it is compared; Tornado leaves an IPv6 address in its brackets, people write it without."""
+    return host.lower().removeprefix("[").removesuffix("]")
 
 
 def _has_body(headers: HTTPHeaders) -> bool:

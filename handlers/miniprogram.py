@@ -8,7 +8,7 @@ from handlers.base import ApiHandler, Intake
 from handlers.body import JsonObject, optional_text, text_field
 from handlers.callers import caller_of
 from handlers.carriers import bearer, token_of
-from stores.users import User
+from stores.users import Profile, User
 
 
 def masked(phone: str | None) -> str | None:
@@ -112,14 +112,12 @@ class Me(PersonHandler):
         """Changes nickname or avatar_url; a field that is left out stays, null clears it, others are ignored."""
         verified = await self.verified()
         body = self.body()
-        before = await self.backend.users.find(verified.session.user_id)
-        after = await actions.rename(
-            self.backend,
-            before.id,
-            nickname=optional_text(body, "nickname") if "nickname" in body else before.nickname,
-            avatar_url=optional_text(body, "avatar_url") if "avatar_url" in body else before.avatar_url,
-        )
-        self.answer(**self.profile(after))
+        changes: Profile = {}
+        if "nickname" in body:
+            changes["nickname"] = optional_text(body, "nickname")
+        if "avatar_url" in body:
+            changes["avatar_url"] = optional_text(body, "avatar_url")
+        self.answer(**self.profile(await actions.rename(self.backend, verified.session.user_id, changes)))
 
     async def delete(self) -> None:
         """Erases the person's data and ends every session (Personal Information Protection Law, article 47)."""

@@ -3,6 +3,8 @@
 import re
 from typing import ClassVar
 
+from tornado.httputil import HTTPServerRequest
+
 from actions import Backend
 from handlers.base import ApiHandler, Intake, Traffic
 from handlers.body import text_field
@@ -20,6 +22,10 @@ class Playground(PageHandler):
     """GET / with --dev"""
 
     intake: ClassVar[Intake] = Intake(types=())
+
+    def prepare(self) -> None:
+        """Only for this machine's own browser, like the simulator behind its buttons."""
+        _only_for_this_machine(self.request)
 
     def get(self) -> None:
         """The page; without JavaScript it shows the same steps as commands."""
@@ -55,9 +61,8 @@ class WxLogin(ApiHandler):
         self.simulator = simulator
 
     def prepare(self) -> None:
-        """Only for this machine's own browser: `--lan` opens the API to a phone, not the simulator's control."""
-        if not is_loopback(self.request.remote_ip or ""):
-            raise NoSuchResource
+        """Only for this machine's own browser, and only for the page in it."""
+        _only_for_this_machine(self.request)
         refuse_cross_origin(self.request)
 
     def post(self) -> None:
@@ -66,3 +71,9 @@ class WxLogin(ApiHandler):
         if not 0 < len(user) <= LONGEST_NAME:
             raise BadRequest("user")
         self.answer(code=self.simulator.wx_login(self.backend.settings.apps[0].appid, user))
+
+
+def _only_for_this_machine(request: HTTPServerRequest) -> None:
+    """`--lan` opens the API to a phone, not the playground and the simulator's control. Raises NoSuchResource."""
+    if not is_loopback(request.remote_ip or ""):
+        raise NoSuchResource

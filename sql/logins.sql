@@ -1,20 +1,24 @@
 -- Facts about each login, one row a session, written behind. Column order is the field order of stores.logins.Login.
 
--- add_login: a session began
+-- add_login: a session began; a note that comes after its person was erased brings no address back
 -- on sqlite
 INSERT INTO login (id, user_id, appid, ip, platform, version, environment, created_at, seen_at)
-VALUES (:id, :user_id, :appid, :ip, :platform, :version, :environment, :at, :at)
+VALUES (:id, :user_id, :appid, (SELECT :ip FROM user WHERE id = :user_id),
+        (SELECT :platform FROM user WHERE id = :user_id), (SELECT :version FROM user WHERE id = :user_id),
+        (SELECT :environment FROM user WHERE id = :user_id), :at, :at)
 ON CONFLICT (id) DO NOTHING;
 -- on mysql
 INSERT INTO login (id, user_id, appid, ip, platform, version, environment, created_at, seen_at)
-VALUES (:id, :user_id, :appid, :ip, :platform, :version, :environment, :at, :at)
-ON DUPLICATE KEY UPDATE user_id = user_id;
+VALUES (:id, :user_id, :appid, (SELECT :ip FROM user WHERE id = :user_id),
+        (SELECT :platform FROM user WHERE id = :user_id), (SELECT :version FROM user WHERE id = :user_id),
+        (SELECT :environment FROM user WHERE id = :user_id), :at, :at)
+ON DUPLICATE KEY UPDATE user_id = VALUES(user_id);
 
 -- note_seen: sessions that were used in the minute gone by
 UPDATE login SET seen_at = :at WHERE id IN (:ids) AND seen_at < :at;
 
--- note_ended: a session ended, and why; the first cause stays
-UPDATE login SET ended_at = :at, reason = :reason WHERE id = :id AND ended_at IS NULL;
+-- note_ended: sessions ended, and why; the first cause stays
+UPDATE login SET ended_at = :at, reason = :reason WHERE id IN (:ids) AND ended_at IS NULL;
 
 -- logins_by_id: the facts about these sessions
 SELECT id, user_id, appid, ip, platform, version, environment, created_at, seen_at, ended_at, reason

@@ -5,12 +5,12 @@ SELECT s.id, s.user_id, s.appid, s.epoch, s.created_at, s.ends_at, s.expires_at,
        COALESCE(e.counter, 0)
 FROM session s LEFT JOIN epoch e ON e.appid = s.appid WHERE s.id IN (:ids);
 
--- live_sessions: a person's sessions that still hold, the one that ends first at the top
+-- live_sessions: a person's sessions that still hold, the one that ends last at the top
 SELECT s.id, s.user_id, s.appid, s.epoch, s.created_at, s.ends_at, s.expires_at, s.sealed_key, s.reason,
        COALESCE(e.counter, 0)
 FROM session s LEFT JOIN epoch e ON e.appid = s.appid
 WHERE s.user_id = :user_id AND s.expires_at > :now AND s.reason IS NULL AND s.epoch = COALESCE(e.counter, 0)
-ORDER BY s.expires_at, s.opened_us;
+ORDER BY s.expires_at DESC, s.opened_us DESC LIMIT :most;
 
 -- count_sessions: how many hold in one mini program
 SELECT COUNT(*) FROM session
@@ -47,11 +47,17 @@ SELECT id FROM session WHERE appid = :appid AND epoch < :epoch AND sealed_key IS
 UPDATE session SET sealed_key = NULL, reason = 'revoked', epoch = :epoch, expires_at = :now
 WHERE id IN (:ids) AND reason IS NULL;
 
--- epochs: the counter of every mini program that ever put everybody out
+-- epochs: the counter of every mini program that was ever served here
 SELECT appid, counter FROM epoch;
 
 -- epoch_of: one mini program's counter
 SELECT counter FROM epoch WHERE appid = :appid;
+
+-- know_app: a mini program is served here
+-- on sqlite
+INSERT INTO epoch (appid, counter) VALUES (:appid, 0) ON CONFLICT (appid) DO NOTHING;
+-- on mysql
+INSERT INTO epoch (appid, counter) VALUES (:appid, 0) ON DUPLICATE KEY UPDATE counter = counter;
 
 -- raise_epoch: everybody's session in this mini program is over
 -- on sqlite

@@ -10,6 +10,12 @@ SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, las
        block_reason, generation
 FROM user WHERE id = :id;
 
+-- lock_user: nobody else changes this person before the transaction ends
+-- on sqlite
+SELECT id FROM user WHERE id = :id;
+-- on mysql
+SELECT id FROM user WHERE id = :id FOR UPDATE;
+
 -- users_by_openid: everybody of that openid, in any mini program; two are enough to know that it is ambiguous
 SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, last_login_time, state, blocked_until,
        block_reason, generation

@@ -161,6 +161,7 @@ function draw() {
 
 function say(sentence) {
   element("said").textContent = sentence;
+  element("said").classList.add("spoken");
 }
 
 function record(exchange, said) {

@@ -1,5 +1,7 @@
 """The counters by which everybody's session in a mini program ends at once; SQL keeps them, sessions carry them."""
 
+from collections.abc import Iterable
+
 from stores.db import Database, Script, load
 
 SQL = load("sessions.sql")
@@ -12,8 +14,22 @@ class Epochs:
         self._db = db
 
     async def all(self) -> dict[str, int]:
-        """The counter of every mini program that ever put everybody out."""
+        """The counter of every mini program that was ever served here."""
         return dict(await self._db.read(SQL["epochs"]()))
+
+    async def know(self, appids: Iterable[str]) -> dict[str, int]:
+        """Notes the mini programs that are served, so that a shell without their settings knows them; gives all."""
+        known = await self.all()
+        new = [appid for appid in appids if appid not in known]
+
+        def script() -> Script[None]:
+            for appid in new:
+                yield SQL["know_app"](appid=appid)
+
+        if new:
+            await self._db.write(script)
+            known = await self.all()
+        return known
 
     async def raise_for(self, appid: str) -> int:
         """Adds one; gives the new counter. The session store has yet to be told."""

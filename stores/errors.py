@@ -34,5 +34,9 @@ class WrongCredentials(StoreAway):
     """The store refuses our user name or password; only a person can mend that."""
 
 
+class UsersRefuse(WrongCredentials, UsersAway):
+    """The SQL database refuses our user name or password."""
+
+
 class WrongSchema(UsersAway):
     """The database is of another version than this program; its text says what to do."""

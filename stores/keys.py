@@ -1,7 +1,7 @@
 """The keys that this installation made for itself at its first start, in one file that only its owner can read.
 
-Several servers on one MySQL and one Redis share a copy of this file. Losing it ends no session; the sealed session_keys
-become unreadable, and a block of an erased person is no longer recognised.
+Several servers on one MySQL and one Redis share a copy of this file. Losing it ends the sessions in Redis, whose marks
+no longer fit; the sealed session_keys become unreadable, and a block of an erased person is no longer recognised.
 """
 
 import base64
@@ -17,7 +17,7 @@ FILE_NAME = "keys.json"
 
 
 class KeysUnreadable(Exception):
-    """The key file is damaged or open to others; its text says which and what to do."""
+    """The key file is missing, damaged or open to others; its text says which and what to do."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,21 @@ class Keys:
     person_mark: bytes = field(repr=False)  # names a person in the block list after erasure
 
 
-def load_keys(folder: Path) -> Keys:
+def make_keys(folder: Path) -> Keys:
     """The keys of this installation, made now if there are none. Raises KeysUnreadable."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / FILE_NAME
     if not path.exists():
         _make(path)
+    return load_keys(folder)
+
+
+def load_keys(folder: Path) -> Keys:
+    """The keys of this installation; nothing is made. Raises KeysUnreadable."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        # Keys made beside the wrong data would open nothing, and the next server there would take them for its own.
+        raise KeysUnreadable(f"there are no keys in {folder}: start the server once, or set DATA_DIR")
     if path.stat().st_mode & 0o077:
         raise KeysUnreadable(f"{path} can be read by others: run chmod 600 {path}")
     try:

@@ -4,18 +4,18 @@ import fcntl
 import os
 from pathlib import Path
 
-FILE_NAME = "serve.lock"
-
 
 class AlreadyServed(Exception):
-    """Another process serves this data; its text names it by pid."""
+    """Another process serves this database; its text names it by pid."""
 
 
 class DataLock:
     """Held from `take` until `release` or the end of the process, however it ends."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
+    def __init__(self, database: Path) -> None:
+        """The lock lies beside the file it guards, so that two servers with different DATA_DIRs meet at it."""
+        self._database = database.resolve()
+        self._path = self._database.with_name(f"{self._database.name}.lock")
         self._file: int | None = None
 
     def take(self) -> None:
@@ -27,7 +27,7 @@ class DataLock:
         except OSError:
             pid = os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
             os.close(file)
-            raise AlreadyServed(f"{self._path.parent} is served by another process already, pid {pid}") from None
+            raise AlreadyServed(f"{self._database} is served by another process already, pid {pid}") from None
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode("ascii"))
         self._file = file

@@ -7,7 +7,7 @@ them, and losing the last moments of them loses no login and no revocation.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from stores.db import Database, Query, Row, Script, load
@@ -44,6 +44,7 @@ class Logins:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: list[Query] = []
+        self._noted = 0
         self._one_flush = asyncio.Lock()
         self.lost = 0  # notes that were dropped because the database was away too long
 
@@ -65,17 +66,18 @@ class Logins:
 
     def seen(self, ids: Iterable[bytes], at: int) -> None:
         """These sessions were used."""
-        wanted = list(ids)
-        for start in range(0, len(wanted), _MOST_AT_ONCE):
-            self._note(SQL["note_seen"](ids=wanted[start : start + _MOST_AT_ONCE], at=at))
+        for some in _in_turns(ids):
+            self._note(SQL["note_seen"](ids=some, at=at))
 
     def ended(self, ids: Iterable[bytes], reason: str, at: int) -> None:
         """These sessions ended."""
-        for each in ids:
-            self._note(SQL["note_ended"](id=each, reason=reason, at=at))
+        for some in _in_turns(ids):
+            self._note(SQL["note_ended"](ids=some, reason=reason, at=at))
 
     async def flush(self) -> None:
         """Writes what waits. When the database is away the notes stay for the next time, up to a bound."""
+        if not self._db.answers:
+            return  # a request that only wants to see its own notes must not wait for an outage, each behind the other
         async with self._one_flush:
             with contextlib.suppress(StoreTrouble):
                 while self._waiting:
@@ -86,6 +88,7 @@ class Logins:
         batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
         try:
             await self._db.write(_all_of(batch), durable=False)
+            self._noted -= sum(map(_weight, batch))
         except BaseException:  # also when the task is cancelled: each note may be written twice, but not never
             self._waiting[:0] = batch
             self._drop_oldest()
@@ -120,15 +123,32 @@ class Logins:
 
     def _note(self, query: Query) -> None:
         self._waiting.append(query)
-        if len(self._waiting) > 2 * MOST_WAITING:
+        self._noted += _weight(query)
+        if self._noted > 2 * MOST_WAITING:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        too_many = max(len(self._waiting) - MOST_WAITING, 0)
-        if too_many:
-            del self._waiting[:too_many]
-            self.lost += too_many
-            log.error("the database is away: %d notes about logins were given up so far", self.lost)
+        """Down to the bound, counted by sessions, of which one note may hold hundreds."""
+        weights = [_weight(query) for query in self._waiting]
+        noted, gone = sum(weights), 0
+        while noted > MOST_WAITING:
+            noted -= weights[gone]
+            gone += 1
+        self._noted = noted
+        if gone:
+            del self._waiting[:gone]
+            self.lost += sum(weights[:gone])
+            log.error("the database is away: notes about %d logins were given up so far", self.lost)
+
+
+def _weight(query: Query) -> int:
+    return len(query.parameters.get("ids", [0]))
+
+
+def _in_turns(ids: Iterable[bytes]) -> Iterator[list[bytes]]:
+    wanted = list(ids)
+    for start in range(0, len(wanted), _MOST_AT_ONCE):
+        yield wanted[start : start + _MOST_AT_ONCE]
 
 
 def _logins(rows: list[Row]) -> list[Login]:

@@ -1,6 +1,7 @@
 """People: one row for each openid of each mini program, one id for each row, also under a race."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from stores.db import Database, Script, load
 
@@ -40,6 +41,13 @@ class User:
     def blocked(self, now: int) -> bool:
         """Whether logins are refused at `now`."""
         return self.state == "blocked" and (self.blocked_until is None or self.blocked_until > now)
+
+
+class Profile(TypedDict, total=False):
+    """What a person may change about themselves; a part that is missing stays."""
+
+    nickname: str | None
+    avatar_url: str | None
 
 
 @dataclass(frozen=True)
@@ -100,12 +108,14 @@ class Users:
             raise AmbiguousUser
         return User(*rows[0])
 
-    async def rename(self, user_id: int, *, nickname: str | None, avatar_url: str | None) -> User:
-        """Sets what the person typed in; gives the person as they are now. Raises NoSuchUser."""
+    async def rename(self, user_id: int, changes: Profile) -> User:
+        """Sets what the person typed in, and leaves what is not named; gives the person now. Raises NoSuchUser."""
 
         def script() -> Script[User]:
-            yield SQL["set_profile"](id=user_id, nickname=nickname, avatar_url=avatar_url)
-            return (yield from _user(user_id))
+            yield SQL["lock_user"](id=user_id)
+            user = replace((yield from _user(user_id)), **changes)
+            yield SQL["set_profile"](id=user_id, nickname=user.nickname, avatar_url=user.avatar_url)
+            return user
 
         return await self._db.write(script)
 
@@ -134,6 +144,7 @@ class Users:
         """Deletes the row; gives the person who was there. A block stays under `mark`. Raises NoSuchUser."""
 
         def script() -> Script[User]:
+            yield SQL["lock_user"](id=user_id)  # first, or MySQL would show the row as it was before a block
             user = yield from _user(user_id)
             if user.blocked(now):
                 yield SQL["keep_block"](

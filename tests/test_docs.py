@@ -1,12 +1,16 @@
-"""The documents say what the product does: every error, every address, and the README's own commands."""
+"""The documents say what the product does: every error, address and command, and the README's own commands."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from product import DevServer
+from servers import MariaDB
 
+import server
 from handlers import ROUTES
 from handlers.base import NotFound
 from handlers.home import Home
@@ -15,6 +19,7 @@ from handlers.refusals import TABLE, UNEXPECTED
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ["README.md", "README.zh-CN.md"]
+OWN_OPTION = re.compile(r"^  (--(?!config)[a-z-]+)(?![\w-]| VALUE)", re.MULTILINE)  # settings take a VALUE
 ERROR_ROW = re.compile(r"^\| (\d{3}) \| (\d+) \| *(\w*) \| (\w+) \|", re.MULTILINE)
 
 
@@ -50,7 +55,8 @@ def test_the_page_of_the_api_names_every_address() -> None:
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    "name", [*READMES, "docs/api.md", "docs/architecture.md", "docs/design.md", "docs/settings.md"]
+    "name",
+    [*READMES, "docs/api.md", "docs/architecture.md", "docs/commands.md", "docs/design.md", "docs/settings.md"],
 )
 def test_links_between_pages_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page(name)):
@@ -58,8 +64,56 @@ def test_links_between_pages_lead_somewhere(name: str) -> None:
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize(
+    "command",
+    [
+        *[[name] for name in server.COMMANDS if name not in ("sessions", "audit")],
+        *[["sessions", name] for name in server.SESSION_DEEDS],
+        ["audit", "verify"],
+    ],
+    ids=" ".join,
+)
+def test_the_page_of_commands_has_every_command_with_its_options(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    chapter = page("docs/commands.md").partition(f"\n## {command[0]}")[2].partition("\n## ")[0]
+    assert chapter
+    assert " ".join(command) in chapter or len(command) == 1
+    with pytest.raises(SystemExit):
+        server.main([*command, "--help"])
+    options = OWN_OPTION.findall(capsys.readouterr().out)
+    assert [option for option in options if f"`{option}" not in chapter] == []
+
+
+@pytest.mark.quick
 def test_both_readmes_give_the_same_commands() -> None:
-    assert [commands(block) for block in blocks(READMES[0])] == [commands(block) for block in blocks(READMES[1])]
+    for language in ("sh", "sql"):
+        english, chinese = ([commands(block) for block in blocks(name, language)] for name in READMES)
+        assert english
+        assert english == chinese
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", READMES)
+def test_the_readme_s_mini_program_is_the_playground_s(name: str) -> None:
+    [readme] = blocks(name, "js")
+    assert program(readme) == program(page("templates/playground_snippet.html"))
+
+
+def test_the_readme_s_database_is_one_that_a_server_can_use(mariadb: MariaDB, tmp_path: Path) -> None:
+    [sql] = blocks(READMES[0], "sql")
+    for statement in sql.split(";\n")[:-1]:
+        mariadb.query(statement.replace("'menshen'@", "'newcomer'@"))
+    try:
+        url = f"mysql://newcomer:password@127.0.0.1:{mariadb.port}/menshen"
+        words = [sys.executable, str(ROOT / "server.py"), "upgrade"]
+        environment = {"MENSHEN_DATABASE": url, "MENSHEN_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "applied version" in done.stdout
+    finally:
+        mariadb.query("DROP USER 'newcomer'@'127.0.0.1'")
+        mariadb.query("DROP DATABASE menshen")
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -72,8 +126,14 @@ def test_the_first_login_works_as_the_readme_says(name: str, dev: DevServer) -> 
     assert '"reason":"logged_out","retry":"login"' in done.stdout
 
 
-def blocks(name: str) -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", page(name), re.DOTALL)
+def blocks(name: str, language: str = "sh") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page(name), re.DOTALL)
+
+
+def program(snippet: str) -> str:
+    """Return the code alone: neither the server's address, nor comments, nor the layout."""
+    code = re.sub(r"^const SERVER = .*", "", snippet)
+    return re.sub(r"\s", "", re.sub(r"//.*", "", code))
 
 
 def commands(block: str) -> list[str]:

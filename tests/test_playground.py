@@ -28,13 +28,14 @@ class Visit:
     def __init__(self, page: Page, server: DevServer) -> None:
         self.page = page
         self.server = server
+        self.expected = [EXPECTED_IN_CONSOLE]
         self.complaints: list[str] = []
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self.complaints.append(f"a dialog: {dialog.message}"))
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and EXPECTED_IN_CONSOLE not in message.text:
+        if message.type in ("error", "warning") and not any(each in message.text for each in self.expected):
             self.complaints.append(message.text)
 
     @property
@@ -57,6 +58,11 @@ class Visit:
             before = await self.page.locator(".exchange").count()
             await self.step(step).click()
             await expect(self.page.locator(".exchange")).to_have_count(before + 1)
+
+    async def in_mini_program(self, script: str) -> Any:
+        """Run the page's snippet, then the script, where there is a `wx` made of what a browser has."""
+        snippet = await self.page.locator("#snippet").inner_text()
+        return await self.page.evaluate(f"(async () => {{ {WX}\n{snippet}\n{script} }})()")
 
     async def newest(self) -> str:
         return await self.page.locator(".exchange").first.inner_text()
@@ -92,7 +98,7 @@ class TestPeople:
             await expect(at.said).to_contain_text("The token holds")
             await at.choose("Li")
             await at.press("wx_login", "log_in")
-            await expect(at.said).to_contain_text("worth 7 days")
+            await expect(at.said).to_contain_text("good for 7 days")
             await at.choose("Mei")
             await at.press("log_out")
             await expect(at.said).to_contain_text("Mei's session has ended")
@@ -216,6 +222,25 @@ class TestThePage:
             assert await at.page.evaluate(wide) == 0
 
     @pytest.mark.gen_test
+    async def test_on_a_narrow_screen_the_sentence_comes_with_the_first_press(
+        self, chromium: Browser, dev: DevServer
+    ) -> None:
+        async with visit(chromium, dev, viewport={"width": 360, "height": 640}) as at:
+            await expect(at.step("wx_login")).to_be_in_viewport()
+            await expect(at.said).not_to_be_in_viewport()
+            await at.press("wx_login")
+            await expect(at.step("wx_login")).to_be_in_viewport()
+            await expect(at.said).to_be_in_viewport()
+
+    @pytest.mark.gen_test
+    async def test_an_option_is_not_broken_after_its_hyphens(self, chromium: Browser, dev: DevServer) -> None:
+        async with visit(chromium, dev, viewport={"width": 320, "height": 640}) as at:
+            options = await at.page.locator("code", has_text=re.compile("^--dev$")).all()
+            assert len(options) == 2
+            for option in options:
+                assert await option.evaluate("(e) => e.getClientRects().length") == 1
+
+    @pytest.mark.gen_test
     @pytest.mark.parametrize(("locale", "other"), [("zh-CN", "en"), ("en-US", "zh_CN")])
     async def test_each_language_is_spoken_to_the_end(
         self, chromium: Browser, dev: DevServer, locale: str, other: str
@@ -242,19 +267,59 @@ class TestThePage:
     async def test_the_switch_changes_the_language(self, chromium: Browser, dev: DevServer) -> None:
         async with visit(chromium, dev) as at:
             await at.page.get_by_role("link", name="中文").click()
-            await expect(at.page.get_by_role("heading", level=1)).to_have_text("试验场")
+            await expect(at.page.get_by_role("heading", level=1)).to_have_text("试用页")
             await at.page.get_by_role("link", name="Menshen").click()
-            await expect(at.page.get_by_role("heading", level=1)).to_have_text("试验场")
+            await expect(at.page.get_by_role("heading", level=1)).to_have_text("试用页")
 
     @pytest.mark.gen_test
     async def test_the_snippet_logs_a_mini_program_in(self, chromium: Browser, dev: DevServer) -> None:
         async with visit(chromium, dev) as at:
-            snippet = await at.page.locator("#snippet").inner_text()
-            program = f"(async () => {{ {WX}\n{snippet}\nreturn [await ask({{ url: '/api/me' }}), stored.size] }})()"
-            profile, stored = await at.page.evaluate(program)
+            profile, stored = await at.in_mini_program("return [await ask({ url: '/api/me' }), stored.size]")
             assert profile["errcode"] == 0
             assert profile["id"] > 0
             assert stored == 1
+
+    @pytest.mark.gen_test
+    async def test_requests_that_start_together_share_one_login(self, chromium: Browser, dev: DevServer) -> None:
+        async with visit(chromium, dev) as at:
+            asked = "Promise.all(['/api/me', '/api/me', '/api/verify'].map((url) => ask({ url })))"
+            answers, logins = await at.in_mini_program(f"return [await {asked}, logins]")
+            assert [answer["errcode"] for answer in answers] == [0, 0, 0]
+            assert logins == 1
+
+    @pytest.mark.gen_test
+    async def test_a_refusal_that_comes_late_makes_no_second_login(self, chromium: Browser, dev: DevServer) -> None:
+        async with visit(chromium, dev) as at:
+            last = "held['/api/verify'] = ask({ url: '/api/me' }); const late = await ask({ url: '/api/verify' })"
+            late, logins = await at.in_mini_program(f"{last}; return [late, logins]")
+            assert late["errcode"] == 0
+            assert logins == 1
+
+    @pytest.mark.gen_test
+    async def test_an_ended_token_is_replaced_and_the_request_s_own_headers_stay(
+        self, chromium: Browser, dev: DevServer
+    ) -> None:
+        async with visit(chromium, dev) as at:
+            ended = "await ask({ url: '/api/logout', method: 'POST' }); const ended = stored.get('token')"
+            again = "await ask({ url: '/api/me', header: { 'X-Request-Id': 'my-own-request' } })"
+            answer, replaced, logins = await at.in_mini_program(
+                f"{ended}; const answer = {again}; return [answer, stored.get('token') !== ended, logins]"
+            )
+            assert answer["request_id"] == "my-own-request"
+            assert replaced
+            assert logins == 2
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("status", [429, 503])
+    async def test_a_token_outlives_an_outage(self, chromium: Browser, dev: DevServer, status: int) -> None:
+        async with visit(chromium, dev) as at:
+            away = json.dumps({"errcode": status * 1000 + 1, "retry": "backoff"})
+            at.expected.append(f"the server responded with a status of {status}")
+            await at.page.route("**/api/verify", lambda route: route.fulfill(status=status, body=away))
+            asked = "await ask({ url: '/api/me' }); const told = await ask({ url: '/api/verify' }).catch((it) => it)"
+            told, stored, logins = await at.in_mini_program(f"{asked}; return [told, stored.size, logins]")
+            assert told["retry"] == "backoff"
+            assert (stored, logins) == (1, 1)
 
     @pytest.mark.gen_test
     async def test_without_javascript_the_page_shows_commands(self, chromium: Browser, dev: DevServer) -> None:
@@ -279,16 +344,23 @@ class TestThePage:
 # The part of wx that the snippet uses, made of what a browser has.
 WX = """
 const stored = new Map()
+const held = {}  // what the answer to a path has to wait for
+let logins = 0
 const wx = {
   getStorageSync: (key) => stored.get(key) ?? '',
   setStorageSync: (key, value) => stored.set(key, value),
   request: ({ url, method = 'GET', data, header = {}, success, fail }) =>
     fetch(url, {
       method, body: data && JSON.stringify(data), headers: { 'Content-Type': 'application/json', ...header }
-    }).then(async (response) => success({ statusCode: response.status, data: await response.json() }), fail),
-  login: ({ success, fail }) =>
+    }).then(async (response) => {
+      await held[new URL(url, location).pathname]
+      success({ statusCode: response.status, data: await response.json() })
+    }, fail),
+  login: ({ success, fail }) => {
+    logins += 1
     wx.request({ url: '/playground/wx-login', method: 'POST', data: { user: 'snippet' },
                  success: ({ data }) => success({ code: data.code }), fail })
+  }
 }
 """
 
@@ -431,6 +503,21 @@ class TestWxLogin:
 
 
 class TestRoutes:
+    @pytest.mark.gen_test
+    async def test_another_machine_is_not_shown_what_it_could_not_use(self, tmp_path: Path, network: Network) -> None:
+        server = DevServer(tmp_path)
+        server.settings["TRUSTED_PROXIES"] = "127.0.0.1/32"
+        try:
+            server.start()
+            for address, status in [("127.0.0.1", 200), ("192.168.1.7", 404), ("::ffff:10.0.0.9", 404)]:
+                headers = {"X-Forwarded-For": address}
+                assert (await network.ask("GET", server.base, headers=headers)).status == status
+                assert (await wx_login(server, network, {"user": "mei"}, X_Forwarded_For=address)).status == status
+                assert (await network.ask("GET", f"{server.base}/healthz", headers=headers)).status == 200
+        finally:
+            server.kill()
+        server.check_log()
+
     @pytest.mark.gen_test
     async def test_without_dev_there_is_no_playground(self, embedded: Product, network: Network) -> None:
         home = await network.ask("GET", f"{embedded.base}/")

@@ -83,7 +83,7 @@ async def test_a_refused_code_is_no_line_in_the_log(caplog: pytest.LogCaptureFix
     async with wechat_that_says(refused, used) as (_server, client):
         await log_in(client)
         await log_in(client)
-    assert [record for record in caplog.records if record.name.startswith("wechat")] == []
+    assert [record for record in caplog.records if record.name.startswith("menshen")] == []
 
 
 CODE = "0canary-of-the-code-000000000001"

@@ -33,7 +33,7 @@ REPEAT_NEEDS_SECONDS = 0.5  # a repeat that starts with less left would only tur
 IDLE_SECONDS = 5.0
 MOST_BODY_BYTES = 64 * 1024
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("menshen.wechat")
 
 
 class Secret(Protocol):

@@ -18,7 +18,7 @@ from settings import MysqlUrl
 from stores.db.promise import READ_SECONDS, WRITE_SECONDS, Script, T
 from stores.db.schema import NEWEST, UPKEEP, check_version
 from stores.db.statements import Dialect, Query, Result, Row, history
-from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongCredentials, WrongSchema
+from stores.errors import StoreFull, StoreTrouble, UsersAway, UsersRefuse, WrongCredentials, WrongSchema
 from stores.pulse import Pulse
 
 log = logging.getLogger("menshen.store")
@@ -29,6 +29,7 @@ _REPEATS = 3
 _REPEATABLE = {1205, 1213}  # lock wait timeout, deadlock: the transaction was undone whole
 _REFUSES_TO_WRITE = {1021, 1114, 1290, 1836, 3100}  # disk full, table full, read-only in its three ways
 _WRONG_CREDENTIALS = {1044, 1045, 1698}
+_CLIENT_SIDE = 2000  # errors from here on are the driver's own: no server, no connection, no answer
 _NO_SUCH_DATABASE = 1049
 _NO_SUCH_TABLE = 1146
 _UPGRADE_LOCK = "menshen_upgrade"
@@ -69,6 +70,8 @@ class Mysql:
 
     async def upgrade(self) -> list[int]:
         """Applies every version that is missing; one starter at a time, and safe to repeat after an interruption."""
+        async with self._connection(READ_SECONDS):
+            pass  # it answers: the patience below is for the work, not for a server that hangs
         async with self._connection(300) as connection:
             lock = await _run(connection, "SELECT GET_LOCK(%(name)s, 60)", {"name": _UPGRADE_LOCK})
             if lock.rows[0][0] != 1:
@@ -163,12 +166,13 @@ class Mysql:
     def _trouble(self, error: OSError | EOFError | pymysql.MySQLError) -> StoreTrouble:
         """Our word for an error of the driver, whose own text may quote values and is dropped."""
         code = error.args[0] if isinstance(error, pymysql.MySQLError) and error.args else 0
-        why = f"error {code}" if code else type(error).__name__
+        did = "did not do it" if 0 < code < _CLIENT_SIDE else "does not answer"
+        why = f"MySQL at {self._where.address} {did} ({code or type(error).__name__})"
         if code in _REFUSES_TO_WRITE:
             return StoreFull(why)
         self._pulse.lost(why)
         if code in _WRONG_CREDENTIALS:
-            return WrongCredentials("MySQL refuses the user name or password in DATABASE")
+            return UsersRefuse("MySQL refuses the user name or password in DATABASE")
         if code == _NO_SUCH_DATABASE:
             return WrongSchema("DATABASE names a database that does not exist: create it first")
         return UsersAway(why)

@@ -16,6 +16,5 @@ def check_version(found: int) -> None:
         )
     if found < NEWEST:
         raise WrongSchema(
-            f"the database is of version {found}, this program needs {NEWEST}: run 'python server.py upgrade', "
-            "or set AUTO_UPGRADE"
+            f"the database is of version {found}, this program needs {NEWEST}: run 'upgrade', or set AUTO_UPGRADE"
         )

@@ -5,13 +5,14 @@ in the loop: one thread takes everything that is waiting, commits it as one tran
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _MOST_WAITING = 5_000
 _MOST_IN_ONE_COMMIT = 256
 _BUSY_MILLISECONDS = 1_000  # another process of ours may hold the write lock for a moment
 _REFUSES_TO_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
+_DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
 @dataclass
@@ -39,13 +41,27 @@ class _Job:
 
 
 def trouble(error: sqlite3.Error) -> StoreTrouble:
-    """Our word for an error of SQLite."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest only details
+    """Our word for an error of SQLite, whose own texts name tables and columns and no value."""
+    code = _kind(error)
     if code in _REFUSES_TO_WRITE:
-        return StoreFull("SQLite cannot write")
+        return StoreFull(f"SQLite cannot write: {error}")
     if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         log.error("SQLite: %s", error)
-    return UsersAway("SQLite did not do it")
+    return UsersAway(f"SQLite did not do it: {error}")
+
+
+def trouble_at_start(error: sqlite3.Error, path: Path) -> StoreTrouble:
+    """The same before anything is served, when a damaged file ends the start and the file is named."""
+    if _kind(error) in _DAMAGED:
+        return WrongSchema(f"{path} is damaged ({error}): restore a backup; nothing was changed")
+    if _kind(error) in _REFUSES_TO_WRITE:
+        return StoreFull(f"{path} cannot be written: {error}")
+    return UsersAway(f"{path} cannot be used now: {error}")
+
+
+def _kind(error: sqlite3.Error) -> int:
+    """https://www.sqlite.org/rescode.html: the low byte is the kind, the rest only details."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 class Sqlite:
@@ -55,9 +71,10 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(_MOST_WAITING)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._reader: sqlite3.Connection | None = None
+        self._writers: tuple[sqlite3.Connection, ...] = ()
 
     @property
     def answers(self) -> bool:
@@ -65,29 +82,31 @@ class Sqlite:
         return True
 
     async def start(self) -> None:
-        """Opens the file. Raises WrongSchema when it is missing, empty, no database, or of another version."""
+        """Opens the file, for the thread as well, so that what fails there fails the start.
+
+        Raises WrongSchema when it is missing, empty, no database, or of another version; UsersAway when it is locked.
+        """
         if not self.path.exists():
             raise WrongSchema(f"there is no database at {self.path}: start the server once, or run 'upgrade'")
         self._make_file()  # refuses an empty one; opening it would fill it, and hide that something was lost
-        connection = self._open("NORMAL")
-        try:
-            check_version(_version(connection))
-        except BaseException:
-            connection.close()
-            raise
-        connection.execute("PRAGMA query_only = ON")
-        self._reader = connection
-        self._thread = threading.Thread(target=self._write_on, name="sqlite-writer", daemon=True)
+        with contextlib.ExitStack() as opened:
+            reader, durable, relaxed = (
+                opened.enter_context(contextlib.closing(self._open(synchronous)))
+                for synchronous in ("NORMAL", "FULL", "NORMAL")
+            )
+            with self._start_troubles():
+                check_version(_version(reader))
+                reader.execute("PRAGMA query_only = ON")
+            opened.pop_all()
+        self._reader, self._writers = reader, (durable, relaxed)
+        self._thread = threading.Thread(target=self._write_on, args=self._writers, name="sqlite-writer", daemon=True)
         self._thread.start()
 
     async def upgrade(self) -> list[int]:
         """Applies every version that is missing, each in one transaction, after a copy of the file was put aside."""
         self._make_file()
-        connection = self._open("FULL")
-        try:
+        with contextlib.closing(self._open("FULL")) as connection, self._start_troubles():
             return _apply_history(connection, self.path)
-        finally:
-            connection.close()
 
     async def ping(self) -> None:
         """Returns when the file can be read."""
@@ -106,10 +125,10 @@ class Sqlite:
     async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
         """See Database.write."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        try:
-            self._jobs.put_nowait(_Job(make, durable, answer))
-        except queue.Full:
-            raise UsersAway("too many writes are waiting") from None
+        # Counted here and not by the queue: a full one would also hold up the word to stop, and the loop with it.
+        if self._jobs.qsize() >= _MOST_WAITING:
+            raise UsersAway("too many writes are waiting")
+        self._jobs.put(_Job(make, durable, answer))
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 return await answer
@@ -122,6 +141,9 @@ class Sqlite:
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
             self._thread = None
+        for connection in self._writers:
+            connection.close()
+        self._writers = ()
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -138,20 +160,26 @@ class Sqlite:
         os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def _open(self, synchronous: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1000)
-        try:
+        with self._start_troubles(), contextlib.ExitStack() as opened:
+            # The loop's thread opens and closes them all; in between each is used by one thread alone.
+            connection = sqlite3.connect(
+                self.path, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1000, check_same_thread=False
+            )
+            opened.enter_context(contextlib.closing(connection))
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise WrongSchema(
-                f"{self.path} is not a database any more ({error}): restore a backup; nothing was changed"
-            ) from None
+            opened.pop_all()
         return connection
 
-    def _write_on(self) -> None:
+    @contextlib.contextmanager
+    def _start_troubles(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise trouble_at_start(error, self.path) from None
+
+    def _write_on(self, durable: sqlite3.Connection, relaxed: sqlite3.Connection) -> None:
         """The writer thread: takes what is waiting, commits it, answers, until it is told to stop."""
-        durable, relaxed = self._open("FULL"), self._open("NORMAL")
         stop = False
         while not stop:
             batch, stop = self._waiting()
@@ -159,8 +187,6 @@ class Sqlite:
                 jobs = [job for job in batch if job.durable is wanted and not job.answer.cancelled()]
                 if jobs:
                     _commit(connection, jobs)
-        durable.close()
-        relaxed.close()
 
     def _waiting(self) -> tuple[list[_Job], bool]:
         """Everything that waits now, at least one job or the word to stop."""
@@ -178,14 +204,10 @@ class Sqlite:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """The version of the schema; 0 where there is none yet. Raises WrongSchema when the file is damaged."""
-    try:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchone():
-            return 0
-        return int(connection.execute(UPKEEP["schema_version"].text["sqlite"]).fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        file = connection.execute("PRAGMA database_list").fetchone()[2]
-        raise WrongSchema(f"{file} is damaged ({error}): restore a backup; nothing was changed") from None
+    """The version of the schema; 0 where there is none yet."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchone():
+        return 0
+    return int(connection.execute(UPKEEP["schema_version"].text["sqlite"]).fetchone()[0])
 
 
 def _apply_history(connection: sqlite3.Connection, path: Path) -> list[int]:
@@ -206,9 +228,18 @@ def _apply_history(connection: sqlite3.Connection, path: Path) -> list[int]:
 
 
 def _put_copy_aside(connection: sqlite3.Connection, path: Path) -> None:
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection.execute("VACUUM INTO ?", (str(path),))
+    """Copies the whole database under another name first: a copy that was interrupted must not pass for a backup."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        connection.execute("VACUUM INTO ?", (str(draft),))
+        os.fsync(file)
+    finally:
+        os.close(file)
+    draft.rename(path)
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> None:

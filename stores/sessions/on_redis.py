@@ -15,6 +15,7 @@ from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, epitaph, tombs
 from stores.sessions.promise import (
     CLAIM_SECONDS,
     MEMORY_SECONDS,
+    MOST_LISTED,
     TALLY_SECONDS,
     Admission,
     Opening,
@@ -50,7 +51,9 @@ class _Written:
 
     epochs: Mapping[str, int]
     generation: int
-    handles: list[bytes]  # of the person's sessions that hold, if there is a limit; the one that ends first at the top
+    handles: list[
+        bytes
+    ]  # from the last of the person's sessions within the limit on, the one that ends last at the top
 
 
 class RedisSessions:
@@ -61,7 +64,6 @@ class RedisSessions:
         link: RedisLink,
         keys: Keys,
         packer: Packer,
-        appids: Sequence[str],
         all_epochs: Callable[[], Awaitable[Mapping[str, int]]],
     ) -> None:
         """`all_epochs` reads the epochs from where they are kept for good, for a Redis that does not know them."""
@@ -69,14 +71,9 @@ class RedisSessions:
         self._client = link.client
         self._keys = keys
         self._packer = packer
-        self._appids = tuple(appids)
         self._all_epochs = all_epochs
         self._epochs = RedisEpochs(link, keys, all_epochs)
         self._lookup: SharedLookup[_Found] = SharedLookup(self._ask)
-
-    def serve(self, appids: Sequence[str]) -> None:
-        """See Sessions.serve."""
-        self._appids = tuple(appids)
 
     async def start(self) -> None:
         """See Sessions.start."""
@@ -137,6 +134,9 @@ class RedisSessions:
 
     async def open(self, opening: Opening, now: int) -> list[bytes]:
         """See Sessions.open."""
+        replaced = []
+        if opening.replaces:
+            replaced = await self.end([opening.replaces], "replaced", now)
         epochs = self._epochs.last
         for _ in range(_REPEATS):
             session = _session(opening, epochs.get(opening.appid, 0))
@@ -146,7 +146,8 @@ class RedisSessions:
                 await self._take_out(session)
                 raise PersonChanged
             if epochs.get(opening.appid, 0) == session.epoch:
-                return await self._make_room(session, opening, written.handles, now)
+                replaced += await self._make_room(session, opening, written.handles, now)
+                return [each.id for each in replaced]
             await self._take_out(session)  # everybody was put out just now; this login came after that
         raise SessionsAway("the epochs do not come to rest")
 
@@ -167,21 +168,24 @@ class RedisSessions:
         pipe.expireat(user, session.ends_at + MEMORY_SECONDS, nx=True)
         pipe.expireat(user, session.ends_at + MEMORY_SECONDS, gt=True)  # GT alone does nothing to a key without an end
         if opening.limit:
-            pipe.zrange(user, now, "+inf", byscore=True)
+            pipe.zrange(user, "+inf", now, desc=True, byscore=True, offset=opening.limit - 1, num=_A_FEW)
         raw, generation, *_, last = await self._call(pipe.execute())
         if raw is None:
             await self._take_out(session)
         return _Written(self._epochs.read(raw), int(generation or 0), last if opening.limit else [])
 
-    async def _make_room(self, session: Session, opening: Opening, handles: list[bytes], now: int) -> list[bytes]:
-        """Ends what is over the limit. When logins race, each counts all that came before it, so N are left."""
-        others = [each for each in handles if each != session.id[:HANDLE_BYTES]]
-        # Never itself, though it may end before the others do: SESSION_SECONDS may have become shorter.
-        excess = others[: max(len(handles) - opening.limit, 0)] if opening.limit else []
+    async def _make_room(self, session: Session, opening: Opening, last: list[bytes], now: int) -> list[Session]:
+        """Ends what is over the limit. When logins race, each counts all that came before it, so N are left.
+
+        `last` begins with the last one within the limit. It makes room too when the new session stands behind it,
+        which a shorter SESSION_SECONDS can bring about: a login never ends itself.
+        """
+        handle = session.id[:HANDLE_BYTES]
+        excess = [each for each in last if each != handle] if handle in last[1:] else last[1:]
         if excess and opening.overflow == "refuse":
             await self._take_out(session)
             raise TooManySessions
-        return [each.id for each in await self._end_handles(excess, "replaced", now)]
+        return await self._end_handles(excess, "replaced", now)
 
     async def _take_out(self, session: Session) -> None:
         """A session whose token nobody was told goes without a trace."""
@@ -227,19 +231,20 @@ class RedisSessions:
     async def _why_missing(self, session: bytes, now: int) -> Reason | None:
         """`expired` when the session still stands in an index; its value went by itself."""
         pipe = self._client.pipeline(transaction=False)
-        for appid in self._appids:
-            pipe.zscore(self._keys.app(appid, self._epochs.last.get(appid, 0)), session[:HANDLE_BYTES])
+        for appid, counter in self._epochs.last.items():
+            pipe.zscore(self._keys.app(appid, counter), session[:HANDLE_BYTES])
         try:
             scores = await self._call(pipe.execute(), _REASON_SECONDS)
         except StoreTrouble:
             return None
         return "expired" if any(score is not None for score in scores) else None
 
-    async def live(self, user_id: int, appid: str, now: int) -> list[Session]:
+    async def live(self, user_id: int, appid: str, now: int, most: int = MOST_LISTED) -> list[Session]:
         """See Sessions.live."""
         epoch = (await self._epochs.fetch()).get(appid, 0)
         index = self._keys.user(user_id, epoch)
-        scored = await self._call(self._client.zrange(index, now, "+inf", byscore=True, withscores=True))
+        newest = self._client.zrange(index, "+inf", now, desc=True, byscore=True, offset=0, num=most, withscores=True)
+        scored = await self._call(newest)
         values = await self._values([handle for handle, _ in scored])
         found = [
             self._unpacked(handle, value, int(score)) for (handle, score), value in zip(scored, values, strict=True)
@@ -274,6 +279,16 @@ class RedisSessions:
         """See Sessions.end."""
         ids = set(sessions)
         return await self._end_handles([each[:HANDLE_BYTES] for each in ids], reason, now, only=ids)
+
+    async def end_some(self, user_id: int, appid: str, reason: Reason, now: int) -> list[Session] | None:
+        """See Sessions.end_some. Goes through the whole index, whatever it says of times: the values decide."""
+        index = self._keys.user(user_id, (await self._epochs.fetch()).get(appid, 0))
+        handles = await self._call(self._client.zrange(index, 0, _A_FEW - 1))
+        if not handles:
+            return None
+        ended = await self._end_handles(handles, reason, now)
+        await self._call(self._client.zrem(index, *handles))  # those too whose session had gone by itself
+        return ended
 
     async def _end_handles(
         self, handles: Sequence[bytes], reason: Reason, now: int, only: set[bytes] | None = None
@@ -327,8 +342,11 @@ class RedisSessions:
             pipe.zrem(index, session.id[:HANDLE_BYTES])
 
     async def touch(self, used: Mapping[Session, int], now: int) -> None:
-        """See Sessions.touch. Only lifetimes move: writing the value could revive a session ended a moment ago."""
-        pipe = self._client.pipeline(transaction=False)
+        """See Sessions.touch. Only lifetimes move: writing the value could revive a session ended a moment ago.
+
+        All or nothing: a full Redis would extend the value and refuse the index, and nobody would find the session.
+        """
+        pipe = self._client.pipeline(transaction=True)
         for session, until in used.items():
             handle = session.id[:HANDLE_BYTES]
             pipe.expireat(self._keys.session(handle), until, gt=True)
@@ -346,8 +364,8 @@ class RedisSessions:
         """See Sessions.sweep."""
         epochs = await self._epochs.fetch()
         swept = await self._empty_outdated(now)
-        for appid in self._appids:
-            index = self._keys.app(appid, epochs.get(appid, 0))
+        for appid, counter in epochs.items():
+            index = self._keys.app(appid, counter)
             before = now - MEMORY_SECONDS
             old = await self._call(self._client.zrange(index, "-inf", before, byscore=True, offset=0, num=_A_FEW))
             if old:

@@ -1,7 +1,7 @@
 """Sessions beside the users, in SQLite or MySQL: the engine for a first server that needs nothing else installed."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from stores.db import Database, Result, Row, Script, load
@@ -9,6 +9,7 @@ from stores.errors import SessionsAway, UsersAway
 from stores.sessions.promise import (
     CLAIM_SECONDS,
     MEMORY_SECONDS,
+    MOST_LISTED,
     TALLY_SECONDS,
     Admission,
     Opening,
@@ -39,9 +40,6 @@ class SqlSessions:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lookup: SharedLookup[Row | None] = SharedLookup(self._ask)
-
-    def serve(self, appids: Sequence[str]) -> None:
-        """Nothing to do: the tables know the mini program of each session."""
 
     async def start(self) -> None:
         """The database is opened by whoever made it."""
@@ -96,7 +94,8 @@ class SqlSessions:
             found = yield SQL["user_generation"](user_id=opening.user_id)
             if not found.rows or found.rows[0][0] > opening.generation:
                 raise PersonChanged
-            ended = yield from _make_room(opening, now)
+            ended = yield from _end_replaced(opening, now)
+            ended += yield from _make_room(opening, now)
             epoch = yield SQL["epoch_of"](appid=opening.appid)
             yield SQL["open_session"](
                 id=opening.id,
@@ -156,10 +155,15 @@ class SqlSessions:
     async def bar(self, user_id: int, generation: int) -> None:
         """Nothing to do: `open` reads the generation from the person's own row, in the same transaction."""
 
-    async def live(self, user_id: int, appid: str, now: int) -> list[Session]:
+    async def end_some(self, user_id: int, appid: str, reason: Reason, now: int) -> list[Session] | None:
+        """See Sessions.end_some."""
+        some = await self.live(user_id, appid, now, _A_FEW)
+        return await self.end([session.id for session in some], reason, now) if some else None
+
+    async def live(self, user_id: int, appid: str, now: int, most: int = MOST_LISTED) -> list[Session]:
         """See Sessions.live."""
         with _as_sessions():
-            rows = await self._db.read(SQL["live_sessions"](user_id=user_id, now=now))
+            rows = await self._db.read(SQL["live_sessions"](user_id=user_id, now=now, most=most))
         return _holding(Result(rows), now)
 
     async def count(self, appid: str, now: int) -> int:
@@ -218,12 +222,19 @@ def _holding(found: Result, now: int) -> list[Session]:
     ]
 
 
+def _end_replaced(opening: Opening, now: int) -> Script[list[bytes]]:
+    if opening.replaces is None:
+        return []
+    done = yield SQL["end_session"](id=opening.replaces, reason="replaced", now=now)
+    return [opening.replaces] if done.changed else []
+
+
 def _make_room(opening: Opening, now: int) -> Script[list[bytes]]:
     """Ends what is over the limit, or raises TooManySessions; gives the ids that were ended."""
     if not opening.limit:
         return []
-    found = yield SQL["live_sessions"](user_id=opening.user_id, now=now)
-    too_many = [session.id for session in _holding(found, now)][: max(len(found.rows) - opening.limit + 1, 0)]
+    found = yield SQL["live_sessions"](user_id=opening.user_id, now=now, most=opening.limit + _A_FEW)
+    too_many = [session.id for session in _holding(found, now)][opening.limit - 1 :]
     if too_many and opening.overflow == "refuse":
         raise TooManySessions
     for session in too_many:

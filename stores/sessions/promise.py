@@ -10,7 +10,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,6 +23,7 @@ _TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}", re.ASCII)
 MEMORY_SECONDS = 86_400  # an ended session is told why it ended for a day
 CLAIM_SECONDS = 600  # WeChat's codes live five minutes; remembered twice as long
 TALLY_SECONDS = 60
+MOST_LISTED = 500  # of one person's sessions, the newest
 ERASED = 2**53 - 1  # the generation of somebody who is no more, higher than any other and exact as a double
 
 
@@ -84,6 +85,7 @@ class Opening:
     generation: int  # of the person, as read just before: a block since then refuses the session
     limit: int  # sessions a person may have, 0 for any number
     overflow: Overflow
+    replaces: bytes | None = None  # the session that the phone logs in over: it ends, and does not count (ASVS 7.2.4)
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,6 @@ class Admission:
 
 class Sessions(Protocol):
     """The promise. Every call raises SessionsAway or StoreFull in bounded time; `now` is always epoch seconds."""
-
-    def serve(self, appids: Sequence[str]) -> None:
-        """The mini programs whose sessions are kept here, from now on."""
 
     async def start(self) -> None:
         """Connects. Raises WrongCredentials; a store that is merely away is no error."""
@@ -133,8 +132,11 @@ class Sessions(Protocol):
     async def bar(self, user_id: int, generation: int) -> None:
         """From here on no login that read an older generation of this person can open a session."""
 
-    async def live(self, user_id: int, appid: str, now: int) -> list[Session]:
-        """A person's sessions that hold, the one that ends first at the top."""
+    async def end_some(self, user_id: int, appid: str, reason: Reason, now: int) -> list[Session] | None:
+        """Ends a few hundred of a person's sessions; gives those that held. None when there are none left."""
+
+    async def live(self, user_id: int, appid: str, now: int, most: int = MOST_LISTED) -> list[Session]:
+        """A person's sessions that hold, the one that ends last at the top."""
 
     async def count(self, appid: str, now: int) -> int:
         """How many sessions hold in one mini program."""

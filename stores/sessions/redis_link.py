@@ -84,6 +84,8 @@ class RedisLink:
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+            elif not task.cancelled():
+                task.exception()  # looked at also when we were cancelled at that moment, or asyncio complains
 
     @contextmanager
     def troubles(self) -> Iterator[None]:
@@ -93,8 +95,10 @@ class RedisLink:
         except (exceptions.OutOfMemoryError, exceptions.ReadOnlyError) as error:
             raise StoreFull(type(error).__name__) from None
         except (exceptions.RedisError, OSError) as error:  # OSError holds TimeoutError too
-            why = type(error).__name__
-            if isinstance(error, exceptions.ResponseError):
+            refused = isinstance(error, exceptions.ResponseError)
+            did = "refused a command" if refused else "does not answer"
+            why = f"Redis at {self._where.address} {did} ({type(error).__name__})"
+            if refused:
                 log.error("Redis refused a command: %s", str(error).split(" ", 1)[0])
             else:
                 self.pulse.lost(why)

@@ -65,6 +65,43 @@ async def test_a_chunked_body_within_the_limit_is_read(embedded: Product) -> Non
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("target", "content_type", "errcode"),
+    [
+        ("/api/login", "application/json", 413001),
+        ("/api/login", "text/plain", 415001),
+        ("/api/%00", "text/plain", 404001),
+    ],
+)
+@pytest.mark.parametrize("size", [1_000_000, 1_500_000])
+async def test_a_chunked_body_of_any_size_gets_its_answer(
+    embedded: Product, target: str, content_type: str, errcode: int, size: int
+) -> None:
+    raw = await Raw.to(embedded)
+    await raw.say(request("POST", target, f"Content-Type: {content_type}", "Transfer-Encoding: chunked"))
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    sent = 0
+    while sent < size:
+        await raw.say(chunk)
+        sent += 65536
+    if size < 1_100_000:
+        await raw.say(b"0\r\n\r\n")
+    answer = await raw.hear()
+    refused(answer, errcode)
+    assert (answer.headers.get("Connection") == "close") == (size > 1_100_000)
+    await raw.close()
+
+
+@pytest.mark.gen_test
+async def test_a_chunk_that_announces_more_than_it_may_is_answered_when_it_comes(embedded: Product) -> None:
+    raw = await Raw.to(embedded)
+    head = request("POST", "/api/login", "Content-Type: application/json", "Transfer-Encoding: chunked")
+    await raw.say(head, b"4000000\r\n", b" " * 1_100_000)
+    refused(await raw.hear(), 413001)
+    await raw.close()
+
+
+@pytest.mark.gen_test
 async def test_an_endless_chunked_body_is_cut_off(embedded: Product) -> None:
     raw = await Raw.to(embedded)
     await raw.say(request("POST", "/api/login", "Content-Type: application/json", "Transfer-Encoding: chunked"))

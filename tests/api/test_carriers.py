@@ -194,3 +194,18 @@ async def test_no_page_of_another_origin_is_let_in_by_cors(embedded: Product, ph
         assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
     preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     refused(await phone.request("OPTIONS", "/api/login", headers=preflight), 405001)
+
+
+@pytest.mark.gen_test
+async def test_an_access_token_in_the_url_is_refused_too(embedded: Product, phone: Phone) -> None:
+    await phone.login()
+    refused(await phone.request("GET", f"/api/verify?access_token={phone.token}"), 400005)
+
+
+@pytest.mark.gen_test
+async def test_a_phone_that_has_no_token_yet_is_not_counted_as_guessing(
+    make_server: Callable[..., Product], phones: Callable[..., list[Phone]]
+) -> None:
+    [mei] = phones(1, at=make_server(UNKNOWN_TOKEN_LIMIT=2))
+    for _ in range(5):
+        refused(await mei.request("GET", "/api/verify", headers={"Authorization": "Bearer "}), 401002)

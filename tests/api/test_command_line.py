@@ -4,15 +4,18 @@ import asyncio
 import json
 import os
 import pwd
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from backends import Backend
 from children import DidNotStart
-from phone import Phone
-from product import APPID, Product
-from servers import MariaDB
+from phone import Network, Phone
+from product import APPID, ROOT, DevServer, Product
+from servers import MariaDB, RedisServer
 from shell import done, menshen, settings_of
 from verdicts import id_of, refused, succeeded
 
@@ -152,7 +155,49 @@ async def test_wrong_use_and_wrong_settings_are_2_and_say_why_on_stderr(make_ser
 
 @pytest.mark.gen_test
 async def test_version_is_one_line(embedded: Product) -> None:
-    assert await done(embedded, "version") == settings.VERSION
+    assert await done(embedded, "version") == await done(embedded, "--version") == settings.VERSION
+
+
+@pytest.mark.gen_test
+async def test_before_the_first_start_no_command_makes_keys_or_folders(make_server: Callable[..., Product]) -> None:
+    server = make_server(start=False)
+    for words in (["sessions", "list"], ["sessions", "revoke-all"], ["audit", "verify"]):
+        finished = await menshen(server, *words)
+        assert (finished.returncode, finished.stdout) == (2, "")
+        told = f"there are no keys in {server.data_dir}: start the server once, or set DATA_DIR\n"
+        assert finished.stderr == told
+    assert await done(server, "settings")
+    assert not server.data_dir.exists()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_worth_a_line(make_server: Callable[..., Product]) -> None:
+    server = make_server(start=False)
+    command = [sys.executable, str(ROOT / "server.py"), "settings"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as pipe:
+        told = subprocess.run(command, env=server.environment(), stdout=pipe, stderr=subprocess.PIPE, check=False)
+    assert (told.returncode, told.stderr) == (1, b"")
+
+
+@pytest.mark.gen_test
+async def test_serve_dev_with_a_mini_program_set_serves_the_simulators_alone_and_says_so(
+    tmp_path: Path, network: Network
+) -> None:
+    own = {"APPID": "wx1111111111111111", "APPSECRET": "c1b2a3948576ffee0102030405060708", "WORKERS": "2"}
+    server = DevServer(tmp_path)
+    server.settings |= own
+    server.start()
+    told = [line for line in server.log().splitlines() if "not used" in line]
+    as_json = {"Content-Type": "application/json"}
+    wx = await network.ask("POST", f"{server.base}/playground/wx-login", headers=as_json, body=b'{"user":"mei"}')
+    code = json.dumps({"code": wx.json["code"]}).encode()
+    answer = await network.ask("POST", f"{server.base}/api/login", headers=as_json, body=code)
+    assert server.stop() == 0
+    assert len(told) == 2
+    assert told[0].startswith("APPID is not used: --dev without WECHAT_BASE")
+    assert told[1] == "--dev serves with one process: WORKERS=2 is not used"
+    assert succeeded(answer)["user"]["new"] is True  # an appid need not be named where there is one mini program
 
 
 @pytest.mark.gen_test
@@ -206,13 +251,28 @@ async def test_with_mysql_serve_waits_for_upgrade(
 async def test_a_store_that_cannot_be_reached_is_1_and_names_no_password(
     make_server: Callable[..., Product], mariadb: MariaDB
 ) -> None:
-    server = make_server(start=False, DATABASE=mariadb.database())
-    await done(server, "upgrade")
+    server = make_server(DATABASE=mariadb.database(), AUTO_UPGRADE="true")
+    server.stop()
     mariadb.freeze()
+    for words in (["sessions", "list"], ["upgrade"], ["serve", "--port", "0"]):
+        finished = await menshen(server, *words)
+        assert (finished.returncode, finished.stdout) == (1, "")
+        assert finished.stderr == f"MySQL at 127.0.0.1:{mariadb.port} does not answer (TimeoutError)\n"
+    mariadb.kill()
     finished = await menshen(server, "sessions", "list")
+    assert finished.stderr == f"MySQL at 127.0.0.1:{mariadb.port} does not answer (2003)\n"
+
+
+@pytest.mark.gen_test
+async def test_a_redis_that_cannot_be_reached_is_named(
+    make_server: Callable[..., Product], redis_server: RedisServer
+) -> None:
+    server = make_server(SESSIONS=redis_server.url())
+    server.stop()
+    redis_server.kill()
+    finished = await menshen(server, "sessions", "revoke-all")
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert finished.stderr.count("\n") == 1
-    assert mariadb.password not in finished.stderr
+    assert finished.stderr == f"Redis at 127.0.0.1:{redis_server.port} does not answer (ConnectionError)\n"
 
 
 @pytest.mark.gen_test
@@ -257,3 +317,19 @@ async def test_a_deed_that_failed_is_said_to_have_failed(
         failed, intended, _ = await stores.audit.newest(10)
     assert (failed.deed, failed.result, failed.concerns) == ("user.block", "failed", intended.n)
     assert (intended.deed, intended.result, intended.reason) == ("user.block", "done", "spam")
+
+
+@pytest.mark.gen_test
+async def test_a_shell_that_knows_no_mini_program_puts_everybody_out_all_the_same(
+    make_server: Callable[..., Product], backend: Backend, phones: Phones
+) -> None:
+    server = make_server(**backend.fresh())
+    people = phones(3, at=server)
+    for each in people:
+        await each.login()
+    for name in ("APPID", "APPSECRET", "WECHAT_BASE"):
+        server.settings.pop(name)
+    assert await done(server, "sessions", "revoke-user", await people[0].openid()) == "ended 1 session of 1 user"
+    assert await done(server, "sessions", "revoke-all", "--yes") == "ended 2 sessions of everybody"
+    for each in people:
+        refused(await each.verify(), 401002, reason="revoked")

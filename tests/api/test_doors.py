@@ -105,6 +105,33 @@ async def test_other_hosts_are_refused_with_421001(make_server: Callable[..., Pr
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("setting", ["::1", "[::1]"])
+async def test_a_host_may_be_an_ipv6_address(make_server: Callable[..., Product], setting: str) -> None:
+    server = make_server(ALLOWED_HOSTS=setting)
+    for host in ("[::1]", "[::1]:8000"):
+        succeeded(await exchange(server, request("GET", "/healthz", host=host)))
+    refused(await exchange(server, request("GET", "/healthz", host="[::2]")), 421001)
+
+
+@pytest.mark.gen_test
+async def test_who_asks_only_for_the_head_of_a_refusal_gets_no_body(embedded: Product) -> None:
+    raw = await Raw.to(embedded)
+    await raw.say(request("HEAD", "/api/%00"), request("GET", "/healthz"))
+    answer = await raw.hear(body=False)
+    assert (answer.status, int(answer.headers["Content-Length"]) > 0) == (404, True)
+    succeeded(await raw.hear())
+    await raw.close()
+
+
+@pytest.mark.gen_test
+async def test_the_door_writes_its_json_as_every_handler_does(embedded: Product) -> None:
+    given = "X-Request-Id: same-id-in-both"
+    of_the_door = await exchange(embedded, request("GET", "/api/%00", given))
+    of_a_handler = await exchange(embedded, request("GET", "/api/nothing", given))
+    assert of_the_door.body == of_a_handler.body
+
+
+@pytest.mark.gen_test
 async def test_a_target_that_names_another_host_leads_nowhere(embedded: Product) -> None:
     for target in (
         "http://evil.example/healthz",
@@ -187,6 +214,18 @@ async def test_api_status_wechat_holds_for_what_the_door_refuses(
     refused(await mei.request("POST", "/api/login", data=b" " * 17_000), 413001, sent_as=200)
     headers = {"Content-Type": "text/plain"}
     refused(await mei.request("POST", "/api/login", data=b"x", headers=headers), 415001, sent_as=200)
+
+
+@pytest.mark.gen_test
+async def test_api_status_wechat_concerns_the_api_alone(make_server: Callable[..., Product]) -> None:
+    server = make_server(API_STATUS="wechat", ALLOWED_HOSTS="127.0.0.1")
+    refused(await exchange(server, request("POST", "/healthz")), 405001)
+    refused(await exchange(server, request("GET", "/healthz", host="evil.example")), 421001)
+    refused(await exchange(server, request("GET", "/static/page.css", host="evil.example")), 421001)
+    refused(await exchange(server, request("GET", "/static/%00")), 404001)
+    refused(await exchange(server, request("GET", "/api/verify", host="evil.example")), 421001, sent_as=200)
+    refused(await exchange(server, request("GET", "/api")), 404001, sent_as=200)
+    assert (await exchange(server, request("GET", "/apiary"))).status == 404
 
 
 @pytest.mark.gen_test

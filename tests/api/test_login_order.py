@@ -292,3 +292,14 @@ async def test_each_session_keeps_the_session_key_of_its_own_login(
             keys.append(stores.seal.open(session.sealed_key, wanted))
     assert len(keys[0]) == len(keys[1]) == 16
     assert keys[0] != keys[1]
+
+
+@pytest.mark.gen_test
+async def test_a_used_code_counts_against_the_limit_like_any_other(
+    make_server: Callable[..., Product], phones: Phones
+) -> None:
+    [mei] = phones(1, at=make_server(LOGIN_LIMIT=3))
+    code = await mei.code()
+    statuses = [(await mei.login(code=code)).status for _ in range(8)]
+    assert statuses[0] == 200
+    assert statuses[-1] == 429

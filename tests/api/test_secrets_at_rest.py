@@ -16,7 +16,7 @@ from shell import settings_of
 from verdicts import id_of, refused, succeeded
 
 import process
-from stores.keys import load_keys
+from stores.keys import make_keys
 from stores.sessions.packed import HANDLE_BYTES
 from wechat.crypto import Seal, SealBroken
 
@@ -234,6 +234,6 @@ async def test_a_stolen_copy_without_the_key_file_gives_no_session_key(
     connection = sqlite3.connect(tmp_path / "menshen.db")
     [(sealed,)] = connection.execute("SELECT sealed_key FROM session WHERE id = ?", (wanted,)).fetchall()
     connection.close()
-    own = load_keys(tmp_path / "thief")
+    own = make_keys(tmp_path / "thief")
     with pytest.raises(SealBroken):
         Seal(own.sealing, own.current).open(sealed, wanted)

@@ -120,7 +120,8 @@ def test_a_damaged_database_refuses_the_start_names_the_file_and_stays_as_it_is(
     assert "backup" in line
     assert path.read_bytes() == spoilt
     added = {each.name for each in product.data_dir.iterdir()} - before
-    assert added <= {"serve.lock", "menshen.db-wal", "menshen.db-shm"}  # the last two are what opening a file leaves
+    # Beside the lock, opening a file leaves these two.
+    assert added <= {"menshen.db.lock", "menshen.db-wal", "menshen.db-shm"}
 
 
 def test_a_database_of_a_newer_version_refuses_the_start_and_stays_as_it_is(make_server: MakeServer) -> None:
@@ -128,7 +129,7 @@ def test_a_database_of_a_newer_version_refuses_the_start_and_stays_as_it_is(make
     path = database(product)
     other = sqlite3.connect(path)
     with other:
-        other.execute("UPDATE schema_version SET version = version + 1")
+        other.execute("UPDATE schema_version SET version = version + 1000")
     other.close()
     before = path.read_bytes()
     done = run(product, "serve", "--port", "0")
@@ -147,7 +148,7 @@ async def test_everything_in_the_data_directory_is_its_owners_alone(make_server:
     assert (await phones(1, at=product)[0].login()).status == 200
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in product.data_dir.iterdir()}
     assert stat.S_IMODE(product.data_dir.stat().st_mode) == 0o700
-    assert {"menshen.db", "menshen.db-wal", "menshen.db-shm", "keys.json", "serve.lock"} <= modes.keys()
+    assert {"menshen.db", "menshen.db-wal", "menshen.db-shm", "keys.json", "menshen.db.lock"} <= modes.keys()
     assert set(modes.values()) == {0o600}, modes
 
 
@@ -168,6 +169,31 @@ async def test_a_second_server_on_the_same_data_refuses_and_names_the_first(embe
     assert done.returncode == 1
     assert f"pid {embedded.pid}" in done.stderr
     assert (await phone.login()).status == 200
+
+
+@pytest.mark.gen_test
+async def test_a_second_server_on_the_same_file_is_refused_whatever_its_data_directory_is(
+    embedded: Product, make_server: MakeServer
+) -> None:
+    second = make_server(start=False, DATABASE=f"sqlite://{database(embedded)}")
+    for words in (["serve", "--port", "0"], ["upgrade"]):
+        done = run(second, *words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"pid {embedded.pid}" in done.stderr
+    assert not second.data_dir.exists()
+
+
+@pytest.mark.gen_test
+async def test_a_database_that_is_only_locked_is_not_called_damaged(make_server: MakeServer) -> None:
+    product = new_database(make_server)
+    other = sqlite3.connect(database(product), isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    done = run(product, "serve", "--port", "0")
+    other.close()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [f"{database(product)} cannot be used now: database is locked"]
+    product.start()
 
 
 @pytest.mark.gen_test

@@ -70,6 +70,7 @@ async def second(house: House) -> House:
     neighbour = house.another()
     house.neighbours.append(neighbour)
     await neighbour.db.start()
+    await neighbour.epochs.know([APPID, OTHER_APPID])
     await neighbour.sessions.start()
     return neighbour
 
@@ -159,8 +160,8 @@ async def everybody_out(house: House, appid: str = APPID) -> None:
 
 
 async def live_ids(house: House, user: User) -> list[bytes]:
-    """The ids of a person's sessions that hold."""
-    return [each.id for each in await house.sessions.live(user.id, user.appid, now())]
+    """All the sessions of a person that hold, the one that ends first at the top."""
+    return [each.id for each in reversed(await house.sessions.live(user.id, user.appid, now(), 100_000))]
 
 
 async def found(house: House, session: bytes) -> Session:
@@ -203,7 +204,7 @@ def redis_sessions(
 ) -> tuple[RedisLink, RedisSessions]:
     """The engine and its link."""
     link = RedisLink(where)
-    return link, RedisSessions(link, Keys(prefix), Packer(key), [APPID, OTHER_APPID], epochs.all)
+    return link, RedisSessions(link, Keys(prefix), Packer(key), epochs.all)
 
 
 def on_redis(where: RedisUrl, people: SqliteUrl) -> House:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from engines import EMPTY, House, mysql_url, on_redis, on_sql, redis_url, sqlite_at
+from engines import APPID, EMPTY, OTHER_APPID, House, mysql_url, on_redis, on_sql, redis_url, sqlite_at
 from servers import MariaDB, RedisServer
 from tornado.ioloop import IOLoop
 
@@ -30,6 +30,7 @@ QUICK = pytest.param("sqlite", marks=pytest.mark.quick)
 def _lived_in(house: House, io_loop: IOLoop) -> Iterator[House]:
     async def move_in() -> None:
         await house.db.start()
+        await house.epochs.know([APPID, OTHER_APPID])
         await house.sessions.start()
 
     io_loop.run_sync(move_in)

@@ -149,6 +149,6 @@ class TestMariaDB:
         db = open_database(mysql_url(mariadb.database()))
         with pytest.raises(WrongSchema, match="upgrade"):
             await db.start()
-        assert await db.upgrade() == [1]
+        assert await db.upgrade() == [1, 2]
         await db.start()
         await db.close()

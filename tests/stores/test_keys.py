@@ -7,24 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from stores.keys import FILE_NAME, KeysUnreadable, load_keys
+from stores.keys import FILE_NAME, KeysUnreadable, load_keys, make_keys
 
 pytestmark = pytest.mark.quick
 
 
 def test_the_first_start_makes_keys_and_every_later_one_finds_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    keys = load_keys(folder)
-    assert load_keys(folder) == keys
+    keys = make_keys(folder)
+    assert load_keys(folder) == make_keys(folder) == keys
     assert {len(each) for each in (*keys.sealing.values(), keys.session_mark, keys.person_mark)} == {32}
     assert len({*keys.sealing.values(), keys.session_mark, keys.person_mark}) == 3
     assert keys.current in keys.sealing
 
 
+def test_reading_makes_no_keys_and_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with pytest.raises(KeysUnreadable, match=f"there are no keys in {folder}"):
+        load_keys(folder)
+    assert not folder.exists()
+
+
 def test_only_the_owner_can_read_them_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        load_keys(tmp_path / "data")
+        make_keys(tmp_path / "data")
     finally:
         os.umask(before)
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
@@ -33,7 +40,7 @@ def test_only_the_owner_can_read_them_whatever_the_umask(tmp_path: Path) -> None
 
 
 def test_two_installations_have_no_key_in_common(tmp_path: Path) -> None:
-    one, other = load_keys(tmp_path / "one"), load_keys(tmp_path / "other")
+    one, other = make_keys(tmp_path / "one"), make_keys(tmp_path / "other")
     assert not {*one.sealing.values(), one.session_mark, one.person_mark} & {
         *other.sealing.values(),
         other.session_mark,
@@ -44,14 +51,14 @@ def test_two_installations_have_no_key_in_common(tmp_path: Path) -> None:
 def test_servers_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for n in range(20):
-            found = list(pool.map(load_keys, [tmp_path / f"data-{n}"] * 8))
+            found = list(pool.map(make_keys, [tmp_path / f"data-{n}"] * 8))
             assert all(each == found[0] for each in found)
             assert [each.name for each in (tmp_path / f"data-{n}").iterdir()] == [FILE_NAME]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
 def test_a_file_that_others_can_open_is_refused_with_the_way_out(tmp_path: Path, mode: int) -> None:
-    load_keys(tmp_path)
+    make_keys(tmp_path)
     (tmp_path / FILE_NAME).chmod(mode)
     with pytest.raises(KeysUnreadable, match="chmod 600"):
         load_keys(tmp_path)
@@ -71,7 +78,7 @@ def test_a_file_that_others_can_open_is_refused_with_the_way_out(tmp_path: Path,
     ],
 )
 def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, damage: str) -> None:
-    load_keys(tmp_path)
+    make_keys(tmp_path)
     (tmp_path / FILE_NAME).write_text(damage)
     with pytest.raises(KeysUnreadable, match="damaged"):
         load_keys(tmp_path)
@@ -80,7 +87,7 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, damage: str) -
 
 @pytest.mark.parametrize("part", ["session_mark", "person_mark", "current", "sealing"])
 def test_a_file_with_a_part_missing_or_too_short_is_refused(tmp_path: Path, part: str) -> None:
-    load_keys(tmp_path)
+    make_keys(tmp_path)
     path = tmp_path / FILE_NAME
     whole = json.loads(path.read_text())
     for value in (None, "c2hvcnQ=", 2, {"1": "c2hvcnQ="}):
@@ -94,14 +101,14 @@ def test_a_file_with_a_part_missing_or_too_short_is_refused(tmp_path: Path, part
 
 
 def test_a_file_of_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
-    load_keys(tmp_path)
+    make_keys(tmp_path)
     (tmp_path / FILE_NAME).write_bytes(b"\xff\xfe" * 50)
     with pytest.raises(KeysUnreadable):
         load_keys(tmp_path)
 
 
 def test_keys_do_not_print_themselves(tmp_path: Path) -> None:
-    keys = load_keys(tmp_path)
+    keys = make_keys(tmp_path)
     text = repr(keys)
     for each in (*keys.sealing.values(), keys.session_mark, keys.person_mark):
         assert repr(each) not in text

@@ -1,7 +1,7 @@
 """How long a session lives, by each rule that a server may have."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actions.lifetime import NOTE_SECONDS, Lifetime
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.quick
 
 DAY = 86_400
 BORN = 1_000_000
-many = settings(max_examples=60, deadline=None, database=None)
+many = settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def lives(*, seconds: int = 7 * DAY, sliding: bool = False, longest: int = 30 * DAY, idle: int = 0) -> Lifetime:

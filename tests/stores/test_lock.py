@@ -1,4 +1,4 @@
-"""The lock on the data: one server at a time, and none is locked out by a dead one."""
+"""The lock on the database: one server at a time, and none is locked out by a dead one."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stores.lock import FILE_NAME, AlreadyServed, DataLock
+from stores.lock import AlreadyServed, DataLock
 
 pytestmark = pytest.mark.quick
 
@@ -26,8 +26,8 @@ sys.stdin.read()
 
 
 @contextmanager
-def another_process_serves(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HOLD, str(ROOT), str(folder)]
+def another_process_serves(database: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLD, str(ROOT), str(database)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout is not None
@@ -37,8 +37,8 @@ def another_process_serves(folder: Path) -> Iterator[subprocess.Popen[str]]:
             holder.kill()
 
 
-def taken(folder: Path) -> bool:
-    lock = DataLock(folder)
+def taken(database: Path) -> bool:
+    lock = DataLock(database)
     try:
         lock.take()
     except AlreadyServed:
@@ -47,44 +47,60 @@ def taken(folder: Path) -> bool:
     return True
 
 
-def test_a_second_server_is_refused_and_told_which_is_the_first(tmp_path: Path) -> None:
-    with another_process_serves(tmp_path) as holder, pytest.raises(AlreadyServed) as told:
-        DataLock(tmp_path).take()
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "menshen.db"
+
+
+def test_a_second_server_is_refused_and_told_which_is_the_first(database: Path) -> None:
+    with another_process_serves(database) as holder, pytest.raises(AlreadyServed) as told:
+        DataLock(database).take()
     assert f"pid {holder.pid}" in str(told.value)
-    assert str(tmp_path) in str(told.value)
+    assert str(database) in str(told.value)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_server_that_ended_in_any_way_locks_nobody_out(tmp_path: Path, number: signal.Signals) -> None:
-    with another_process_serves(tmp_path) as holder:
+def test_a_server_that_ended_in_any_way_locks_nobody_out(database: Path, number: signal.Signals) -> None:
+    with another_process_serves(database) as holder:
         holder.send_signal(number)
         holder.wait(30)
-        assert taken(tmp_path)
+        assert taken(database)
 
 
-def test_a_stopped_server_lets_the_next_one_in(tmp_path: Path) -> None:
-    lock = DataLock(tmp_path)
+def test_a_stopped_server_lets_the_next_one_in(database: Path) -> None:
+    lock = DataLock(database)
     lock.take()
-    assert not taken(tmp_path)
+    assert not taken(database)
     lock.release()
     lock.release()
-    assert taken(tmp_path)
+    assert taken(database)
 
 
-def test_a_file_left_behind_with_anything_in_it_is_no_lock(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"\xff" * 100)
-    lock = DataLock(tmp_path)
+def test_a_file_left_behind_with_anything_in_it_is_no_lock(database: Path) -> None:
+    left = database.with_name("menshen.db.lock")
+    left.write_bytes(b"\xff" * 100)
+    lock = DataLock(database)
     lock.take()
-    assert (tmp_path / FILE_NAME).read_text() == f"{os.getpid()}\n"
+    assert left.read_text() == f"{os.getpid()}\n"
     lock.release()
 
 
-def test_two_folders_can_be_served_at_once(tmp_path: Path) -> None:
-    with another_process_serves(tmp_path / "one"):
-        assert taken(tmp_path / "other")
+def test_two_databases_in_one_folder_can_be_served_at_once(tmp_path: Path) -> None:
+    with another_process_serves(tmp_path / "one.db"):
+        assert taken(tmp_path / "other.db")
+
+
+def test_one_database_by_two_names_is_served_once(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "menshen.db").touch()
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "data")
+    (tmp_path / "other.db").symlink_to(tmp_path / "data" / "menshen.db")
+    with another_process_serves(tmp_path / "data" / "menshen.db"):
+        assert not taken(tmp_path / "elsewhere" / "menshen.db")
+        assert not taken(tmp_path / "other.db")
 
 
 def test_a_folder_that_is_made_for_it_belongs_to_its_owner_alone(tmp_path: Path) -> None:
-    assert taken(tmp_path / "data")
+    assert taken(tmp_path / "data" / "menshen.db")
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "data" / FILE_NAME).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "data" / "menshen.db.lock").stat().st_mode & 0o777 == 0o600

@@ -11,6 +11,7 @@ import pytest
 from engines import (
     APPID,
     DAY,
+    OTHER_APPID,
     House,
     everybody_out,
     fate,
@@ -79,7 +80,7 @@ class TestWithoutEpochs:
             sessions.ping,
         ):
             await back(redis_house, session)
-            await asyncio.sleep(0)  # lets the push that was under way come to its end
+            await asyncio.sleep(0.1)  # lets the push that was under way come to its end
             redis.delete(EPOCHS)
             with pytest.raises(SessionsAway):
                 await ask()
@@ -94,7 +95,7 @@ class TestWithoutEpochs:
         with pytest.raises(SessionsAway):
             await found(redis_house, session)
         assert not await back(redis_house, session)
-        assert json.loads(redis.get(EPOCHS) or b"") == {APPID: 1}
+        assert json.loads(redis.get(EPOCHS) or b"") == {APPID: 1, OTHER_APPID: 0}
 
     @pytest.mark.gen_test
     async def test_a_redis_that_came_back_poorer_ends_everybody_again(self, redis_house: House, redis: Redis) -> None:
@@ -329,3 +330,28 @@ class TestATroubledRedis:
         assert any("allkeys-lru" in sentence and "noeviction" in sentence for sentence in advice)
         assert any("appendonly" in sentence for sentence in advice)
         assert len(advice) == 2
+
+
+@pytest.mark.gen_test
+async def test_use_on_a_full_redis_moves_all_of_a_session_or_nothing(redis_house: House, redis: Redis) -> None:
+    mei, at = await person(redis_house), now()
+    session = await found(redis_house, await opened(redis_house, mei, ends_at=at + 9_000, expires_at=at + 1_000))
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreFull):
+            await redis_house.sessions.touch({session: at + 5_000}, at)
+        assert expires_at(redis, key_of(session.id)) == at + 1_000
+        assert await redis_house.sessions.end_some(mei.id, APPID, "blocked", at)
+        assert not await holds(redis_house, session.id)
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.gen_test
+async def test_a_session_that_its_index_takes_for_expired_is_put_out_too(redis_house: House, redis: Redis) -> None:
+    mei, at = await person(redis_house), now()
+    session = await opened(redis_house, mei)
+    index = PREFIX + b"u%d:0" % mei.id
+    redis.zadd(index, {session[:HANDLE_BYTES]: at - 100})
+    await redis_house.sessions.end_some(mei.id, APPID, "blocked", at)
+    assert await fate(redis_house, session) == "blocked"

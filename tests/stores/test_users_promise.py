@@ -144,7 +144,7 @@ class TestBlocking:
             users.find(4_711),
             users.block(4_711, reason="x", until=None),
             users.unblock(4_711),
-            users.rename(4_711, nickname="x", avatar_url=None),
+            users.rename(4_711, {"nickname": "x", "avatar_url": None}),
             users.erase(4_711, mark=b"m" * 32, now=now()),
         ):
             with pytest.raises(NoSuchUser):
@@ -223,7 +223,7 @@ class TestNames:
     async def test_what_a_person_typed_in_comes_back_as_it_was(self, database: Database, nickname: str | None) -> None:
         users = Users(database)
         mei = await meet(users, "oMei")
-        renamed = await users.rename(mei.id, nickname=nickname, avatar_url="https://a.example/a.png")
+        renamed = await users.rename(mei.id, {"nickname": nickname, "avatar_url": "https://a.example/a.png"})
         assert renamed == await users.find(mei.id)
         assert (renamed.nickname, renamed.avatar_url) == (nickname, "https://a.example/a.png")
 
@@ -231,8 +231,8 @@ class TestNames:
     async def test_the_same_name_again_is_no_error(self, database: Database) -> None:
         users = Users(database)
         mei = await meet(users, "oMei")
-        first = await users.rename(mei.id, nickname="Mei", avatar_url=None)
-        assert await users.rename(mei.id, nickname="Mei", avatar_url=None) == first
+        first = await users.rename(mei.id, {"nickname": "Mei", "avatar_url": None})
+        assert await users.rename(mei.id, {"nickname": "Mei", "avatar_url": None}) == first
 
     @pytest.mark.gen_test
     async def test_an_openid_in_two_mini_programs_is_ambiguous_until_one_is_named(self, database: Database) -> None:
@@ -246,3 +246,30 @@ class TestNames:
             await users.find_openid("oMei", [])
         with pytest.raises(NoSuchUser):
             await users.find_openid("omei", [APPID, OTHER_APPID])
+
+
+class TestAtOnce:
+    @pytest.mark.gen_test
+    async def test_nobody_escapes_a_block_by_erasing_themselves_meanwhile(self, database: Database) -> None:
+        users = Users(database)
+        for n in range(40):
+            mei = (await meet(users, f"oEscape{n}")).id
+            mark = mark_of(APPID, f"oEscape{n}")
+            blocked, _ = await asyncio.gather(
+                users.block(mei, reason="spam", until=None),
+                users.erase(mei, mark=mark, now=now()),
+                return_exceptions=True,
+            )
+            if not isinstance(blocked, BaseException):
+                with pytest.raises(UserBlocked):
+                    await meet(users, f"oEscape{n}")
+
+    @pytest.mark.gen_test
+    async def test_two_changes_of_a_profile_at_once_both_hold(self, database: Database) -> None:
+        users = Users(database)
+        mei = await meet(users, "oTwoChanges")
+        for n in range(20):
+            name, url = f"Mei {n}", f"https://a.example/{n}.png"
+            await asyncio.gather(users.rename(mei.id, {"nickname": name}), users.rename(mei.id, {"avatar_url": url}))
+            after = await users.find(mei.id)
+            assert (after.nickname, after.avatar_url) == (name, url)

@@ -19,7 +19,7 @@ from wechat.simulator.ledger import Asked
 from wechat.simulator.stage import Stage
 from wechat.simulator.wire import WIRES, Wire
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("menshen.simulator")
 
 
 def stream_of(request: HTTPServerRequest) -> IOStream:
