@@ -82,7 +82,10 @@ def serve(options: argparse.Namespace) -> int:
     loaded = _load(options)
     settings = _to_serve(loaded, options)
     _warn([*loaded.warnings, *_unused(loaded, options)])
-    _make_ready(settings)
+    try:
+        _make_ready(settings)
+    except OSError as error:  # of DATA_DIR or the database's folder; what the stores' drivers raise is translated
+        raise Refused(f"{error.filename}: {error.strerror}") from None
     # Not earlier: what ends the start is told by `main` in one line, and would stand in the log a second time.
     journal.start(settings.log_format, settings.log_level)
     try:

@@ -405,6 +405,20 @@ def test_an_unknown_variable_is_one_warning_that_shows_no_value(read: Callable[.
     assert PASSWORD not in loaded.warnings[0]
 
 
+def test_an_unknown_variable_is_warned_of_also_when_something_is_wrong(read: Callable[..., Loaded]) -> None:
+    with pytest.raises(WrongSettings) as caught:
+        read(environ={"MENSHEN_PROT": PASSWORD, "MENSHEN_PORT": "none"})
+    [warning] = caught.value.warnings
+    assert "did you mean MENSHEN_PORT?" in warning
+    assert len(caught.value.lines) == 1
+
+
+@pytest.mark.parametrize("name", ["ADMIN", "HOST", "REDIS", "TOKEN", "SECRET_KEY", "ROOT", "MYSQL_PORT", "LOG_FILE"])
+def test_what_is_meant_is_only_guessed_where_it_is_close(read: Callable[..., Loaded], name: str) -> None:
+    [warning] = read(environ={f"MENSHEN_{name}": "1"}).warnings
+    assert "did you mean" not in warning
+
+
 # --- where secrets may come from -----------------------------------------------------------------------------------
 
 
@@ -542,6 +556,20 @@ def test_a_wrong_wechat_base_does_not_blame_the_simulators_secret(read: Callable
 @pytest.mark.parametrize(("given", "missing"), [("appid", "APPSECRET"), ("appsecret", "APPID")])
 def test_half_a_mini_program_is_refused(read: Callable[..., Loaded], given: str, missing: str) -> None:
     assert refusal(lambda: read(environ=variables(**{given: GOOD[given]}))).startswith(f"{missing}: is missing")
+
+
+def test_a_wrong_appid_does_not_hide_a_wrong_appsecret(read: Callable[..., Loaded]) -> None:
+    listed = '[[apps]]\nappid = "also wrong"\nsecret = "{}"\n'
+    with pytest.raises(WrongSettings) as caught:
+        read(listed.format("changeme") + listed.format(OTHER_SECRET), variables(appid="wrong", appsecret="changeme"))
+    beginnings = (
+        "APPID (environment",
+        "[[apps]] 1 (file",
+        "[[apps]] 2 (file",
+        "APPSECRET: got ***",
+        "[[apps]] 1 secret:",
+    )
+    assert [line.startswith(each) for line, each in zip(caught.value.lines, beginnings, strict=True)] == [True] * 5
 
 
 def test_an_appid_may_be_given_only_once(read: Callable[..., Loaded]) -> None:

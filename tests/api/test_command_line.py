@@ -154,6 +154,25 @@ async def test_wrong_use_and_wrong_settings_are_2_and_say_why_on_stderr(make_ser
 
 
 @pytest.mark.gen_test
+async def test_a_folder_that_cannot_be_made_is_named_in_one_line(make_server: Callable[..., Product]) -> None:
+    server = make_server(start=False, DATABASE="sqlite:///proc/nowhere/menshen.db")  # root too makes no folder there
+    finished = await menshen(server, "serve", "--port", "0")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr.startswith("/proc/nowhere: ")
+    assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.gen_test
+async def test_a_misspelt_variable_is_told_beside_what_it_left_unset(make_server: Callable[..., Product]) -> None:
+    server = make_server(start=False, SESION_SECONDS="7d", APPID="")
+    finished = await menshen(server, "serve")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    warning, wrong = finished.stderr.splitlines()
+    assert "did you mean MENSHEN_SESSION_SECONDS?" in warning
+    assert wrong.startswith("APPID: is missing")
+
+
+@pytest.mark.gen_test
 async def test_version_is_one_line(embedded: Product) -> None:
     assert await done(embedded, "version") == await done(embedded, "--version") == settings.VERSION
 

@@ -183,8 +183,7 @@ async def test_a_second_server_on_the_same_file_is_refused_whatever_its_data_dir
     assert not second.data_dir.exists()
 
 
-@pytest.mark.gen_test
-async def test_a_database_that_is_only_locked_is_not_called_damaged(make_server: MakeServer) -> None:
+def test_a_database_that_is_only_locked_is_not_called_damaged(make_server: MakeServer) -> None:
     product = new_database(make_server)
     other = sqlite3.connect(database(product), isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")

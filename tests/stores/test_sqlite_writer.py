@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import resource
 import sqlite3
 import struct
 import threading
@@ -17,7 +19,9 @@ from tornado.ioloop import IOLoop
 from settings import SqliteUrl
 from stores.db import Database, Script, load, open_database
 from stores.db.promise import WRITE_SECONDS
-from stores.errors import StoreFull, UsersAway, WrongSchema
+from stores.db.schema import NEWEST
+from stores.db.statements import history
+from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
 from stores.users import Users
 
 pytest_plugins = ["store_fixtures"]
@@ -54,6 +58,20 @@ def db(sqlite_file: SqliteUrl, io_loop: IOLoop) -> Iterator[Database]:
     io_loop.run_sync(db.start)
     yield db
     io_loop.run_sync(db.close)
+
+
+@contextmanager
+def only_files(n: int) -> Iterator[None]:
+    """Let this process open `n` files more and no other."""
+    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(n)]
+    for file in free:
+        os.close(file)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(free) + 1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @contextmanager
@@ -219,6 +237,23 @@ class TestTrouble:
         assert await db.write(lambda: note("after")) == 1
 
     @pytest.mark.gen_test
+    async def test_the_word_to_stop_does_not_hold_up_the_loop_behind_a_full_queue(
+        self, db: Database, sqlite_file: SqliteUrl
+    ) -> None:
+        with locked(sqlite_file):
+            first = asyncio.ensure_future(db.write(lambda: note("first")))
+            await asyncio.sleep(0.05)  # now the thread waits for the lock, and takes nothing more from the queue
+            writes = [asyncio.ensure_future(db.write(lambda: note("same"))) for _ in range(5_001)]
+            await asyncio.sleep(0)
+            assert [each.done() for each in writes].count(True) == 1
+            closing = asyncio.ensure_future(db.close())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not first.done()
+        await asyncio.gather(first, *writes, return_exceptions=True)
+        await closing
+
+    @pytest.mark.gen_test
     async def test_a_defect_in_a_script_does_not_end_the_thread(self, db: Database) -> None:
         def strange() -> Script[None]:
             raise ZeroDivisionError
@@ -258,6 +293,55 @@ class TestFiles:
             with pytest.raises(WrongSchema):
                 await ask()
             assert path.read_bytes() == content
+
+    @pytest.mark.gen_test
+    async def test_a_file_that_another_program_has_for_itself_is_away_and_not_damaged(
+        self, sqlite_file: SqliteUrl
+    ) -> None:
+        other = sqlite3.connect(sqlite_file.path, isolation_level=None)
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        for ask in (open_database(sqlite_file).start, open_database(sqlite_file).upgrade):
+            with pytest.raises(UsersAway, match="locked") as told:
+                await ask()
+            assert not isinstance(told.value, WrongSchema)
+        other.close()
+
+    @pytest.mark.gen_test
+    async def test_a_server_that_may_not_open_enough_files_does_not_start_at_all(self, sqlite_file: SqliteUrl) -> None:
+        outcomes = []
+        for n in range(1, 16):
+            db = open_database(sqlite_file)
+            with only_files(n):
+                try:
+                    await db.start()
+                except StoreTrouble:
+                    outcomes.append("refused")
+                    continue
+                outcomes.append("started")
+                await db.write(lambda: note("written"))  # whoever started can also write
+            await db.close()
+        assert set(outcomes) == {"refused", "started"}
+
+    @pytest.mark.gen_test
+    async def test_before_an_upgrade_a_whole_copy_is_put_aside_whatever_an_interruption_left(
+        self, tmp_path: Path
+    ) -> None:
+        where = SqliteUrl(tmp_path / "menshen.db")
+        first_version = sqlite3.connect(where.path, isolation_level=None)
+        for part in history("sqlite")[1]:
+            first_version.execute(part)
+        first_version.execute("INSERT INTO schema_version VALUES (1, 0)")
+        first_version.close()
+        where.path.chmod(0o600)
+        copy = tmp_path / f"menshen.db.before-version-{NEWEST}"
+        copy.with_name(f"{copy.name}.draft").write_bytes(b"half a copy")
+        assert await open_database(where).upgrade() == list(range(2, NEWEST + 1))
+        assert set(os.listdir(tmp_path)) == {"menshen.db", copy.name}
+        assert copy.stat().st_mode & 0o777 == 0o600
+        aside = sqlite3.connect(copy)
+        assert aside.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+        aside.close()
 
     @pytest.mark.gen_test
     async def test_only_the_owner_can_read_what_is_made(self, tmp_path: Path) -> None:
