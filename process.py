@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ BODY_SECONDS = 10
 HEADER_BYTES = 16 * 1024
 LISTENING_ON_SECONDS = 0.5  # after the word to stop: load balancers see /readyz turn before connections are refused
 DRAIN_SECONDS = 10
+# systemd and a terminal tell every process of ours to stop, and a parent then tells its workers too: that is one word.
+_ONE_WORD_SECONDS = 1.0
 
 
 def assemble(settings: Settings) -> Backend:
@@ -119,6 +122,7 @@ class Server:
         self._reread = reread
         self._traffic = Traffic()
         self._stopping = asyncio.Event()
+        self._told_at = 0.0  # by the monotonic clock
 
     async def run(self, ready: Callable[[Backend], None], simulator: Simulator | None = None) -> None:
         """Serves until SIGTERM or SIGINT; `ready` is called when requests are answered."""
@@ -159,7 +163,10 @@ class Server:
     def _stop(self) -> None:
         """The first word to stop drains; the second ends at once."""
         if self._traffic.draining:
-            raise SystemExit(1)
+            if time.monotonic() - self._told_at > _ONE_WORD_SECONDS:
+                raise SystemExit(1)
+            return
+        self._told_at = time.monotonic()
         self._traffic.draining = True
         self._stopping.set()
 

@@ -67,6 +67,21 @@ async def test_the_word_to_stop_while_a_worker_is_about_to_be_replaced_is_not_lo
     assert server.stop() == 0  # fails after half a minute when a worker stays that was never told
 
 
+@pytest.mark.gen_test
+async def test_the_word_to_stop_said_to_all_processes_at_once_lets_each_finish(make_server: MakeServer) -> None:
+    server = make_server(WORKERS=2)
+    await two_workers(server)
+    await until(lambda: serving(server), seconds=30)
+    os.killpg(server.pid, signal.SIGTERM)  # as systemd and a terminal do; the parent then tells its workers again
+    assert server.stop() == 0
+    assert server.log().count("INFO menshen: stopped") == 2
+
+
+async def serving(product: Product) -> bool:
+    """Say whether both workers have come so far that they know what to do about a signal."""
+    return product.log().count("INFO menshen: serving") == 2
+
+
 def test_why_a_worker_failed_stands_in_the_log() -> None:
     with subprocess.Popen([sys.executable, "-c", FAILING], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stderr is not None
