@@ -47,7 +47,7 @@ class OwnSession:
 
 
 async def verify(backend: Backend, token: str, address: str) -> Verified:
-    """Whose token this is. Always asks the session store, and nothing else.
+    """Whose token this is. Asks the session store about everything that has a token's form, and nothing else.
 
     Raises SessionGone (`reason` only for a token that once was issued), TooManyUnknownTokens, SessionsAway.
     """
