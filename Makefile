@@ -1,6 +1,6 @@
 # The workshop's doors: each target is one line of what it does; longer shell stands in .ci/.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick lint docs lock develop packages
+.PHONY: help setup run seed lists prove test quick lint docs pictures bill licences audit lock develop packages
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 
@@ -13,10 +13,19 @@ setup: .venv/installed  ## Make .venv from the hash-pinned lock.
 run: .venv/installed  ## Start a server to try things out: embedded store, WeChat simulator. ARGS="--port 9000" passes options on.
 	@$(PYTHON) server.py serve --dev $(ARGS)
 
+seed: .venv/installed-dev  ## Fill empty stores with a million sessions of 400,000 people. Takes the settings of serve; ARGS="--sessions 1000".
+	@PYTHONPATH=. $(PYTHON) benchmarks/seed.py $(ARGS)
+
+lists: .venv/installed-dev  ## Measure the dashboard's lists on stores that seed filled.
+	@PYTHONPATH=. $(PYTHON) benchmarks/lists.py $(ARGS)
+
+prove: packages .venv/installed-dev  ## Show goals D1 to D27 on real servers and write docs/proof.md. ARGS="D2 D11" chooses.
+	@PYTHONPATH=. $(PYTHON) -m benchmarks.prove $(ARGS)
+
 test: packages .venv/installed-dev  ## Install what the tests need, then run the whole suite. ARGS="-k name" narrows it.
 	@$(PYTHON) -m pytest $(ARGS)
 
-quick: .venv/installed-dev  ## Run the everyday part of the suite, under a minute.
+quick: .venv/installed-dev  ## Run the everyday part of the suite, about a minute.
 	@$(PYTHON) -m pytest -m quick $(ARGS)
 
 lint: .venv/installed-dev  ## Judge style and types of everything.
@@ -27,6 +36,18 @@ lint: .venv/installed-dev  ## Judge style and types of everything.
 docs: .venv/installed  ## Write docs/settings.md anew from the table of settings.
 	@$(PYTHON) -c 'import settings; print(settings.settings_page(), end="")' > docs/settings.md.new
 	@mv docs/settings.md.new docs/settings.md
+
+pictures: packages .venv/installed-dev  ## Take the pictures of docs/operators.md anew.
+	@PYTHONPATH=. $(PYTHON) tests/pictures.py
+
+bill: .venv/installed  ## Print the bill of materials (CycloneDX JSON) of what the product runs on.
+	@PYTHONPATH=. $(PYTHON) tests/supply.py bill
+
+licences: .venv/installed  ## Write docs/licences.md anew from what is installed.
+	@PYTHONPATH=. $(PYTHON) tests/supply.py licences
+
+audit: .venv/installed-dev  ## Ask whether any package is known to be vulnerable; fails when nobody can be asked. ARGS=--offline.
+	@.ci/audit $(ARGS)
 
 lock: .venv/installed  ## Resolve requirements*.in anew into the hash-pinned locks.
 	@.ci/lock

@@ -8,12 +8,17 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate, takewhile
 
 MOST_BYTES = 4_096  # of a line, with its end: what one write to a pipe keeps together (PIPE_BUF)
+MOST_A_MINUTE = 200  # lines of one place in the source, debug aside
 _CUT = "…"
+_COUNTS = "menshen.log"
+_QUOTED = re.compile(r"(?s)\s*b?['\"].*")
 # Controls, line and paragraph separators, and the marks that turn the direction of text.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|[\ud800-\udfff]")
 # Session tokens and service keys. Our own lines never name one, but Tornado quotes a header or a path that it cannot
@@ -25,6 +30,8 @@ def start(log_format: str, log_level: str) -> None:
     """Sets up the log of this process, as the settings LOG_FORMAT (`text` or `json`) and LOG_LEVEL say."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
+    handler.addFilter(_without_values)
+    handler.addFilter(_Enough())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
     logging.raiseExceptions = False  # a full disk behind standard error must not end a request
     # Tornado's own access lines hold the query; asyncio's debug lines hold addresses of every connection.
@@ -36,6 +43,46 @@ def start(log_format: str, log_level: str) -> None:
 def escaped(text: str) -> str:
     """The text on one line, with everything that a terminal or a parser could take for more made visible."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """Tornado quotes the header it cannot read, which may be anybody's cookie: what is wrong is told without it."""
+    if record.name == "tornado.general" and str(record.msg).startswith("Malformed HTTP message"):
+        record.msg, record.args = _QUOTED.sub(" ***", record.getMessage(), count=1), ()
+    return True
+
+
+class _Enough(logging.Filter):
+    """Lets a place in the source speak so often in a minute, then counts; the count is told when the minute is over.
+
+    A flood of requests must not fill a disk (OWASP ASVS 16.4, logging). LOG_LEVEL=debug is for whoever wants it all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._minute = 0
+        self._said: Counter[tuple[str, int]] = Counter()
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Called by logging for each event."""
+        if record.levelno < logging.INFO or record.name == _COUNTS:
+            return True
+        with self._lock:
+            unsaid = self._turn(int(time.monotonic()) // 60)
+            self._said[record.pathname, record.lineno] += 1
+            speaks = self._said[record.pathname, record.lineno] <= MOST_A_MINUTE
+        if unsaid:
+            logging.getLogger(_COUNTS).warning("%d lines like others of the last minutes were left out", unsaid)
+        return speaks
+
+    def _turn(self, minute: int) -> int:
+        if minute == self._minute:
+            return 0
+        unsaid = sum(max(0, times - MOST_A_MINUTE) for times in self._said.values())
+        self._minute = minute
+        self._said.clear()
+        return unsaid
 
 
 class _Text(logging.Formatter):

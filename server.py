@@ -5,41 +5,51 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
-import json
+import functools
 import logging
 import os
-import pwd
+import resource
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from tornado.netutil import bind_sockets
 
-import actions
+import installation
 import journal
 import process
-from actions import Actor, Backend, Ended
+import supervisor
+from actions import Backend
+from actions.imports import SKEY_SECONDS
+from actions.service_keys import SCOPES
+from commands import (
+    DONE,
+    FAILED,
+    IMPORT_DEEDS,
+    KEY_DEEDS,
+    OPERATOR_DEEDS,
+    SESSION_DEEDS,
+    WRONG_USE,
+    Deed,
+    Refused,
+    ask_once,
+    counted,
+    setup_address,
+    table,
+)
+from handlers.meter import Meter
 from settings import KNOBS, VERSION, App, Loaded, Secret, Settings, WrongSettings, describe, is_loopback, load
 from stores.audit import AuditAway, AuditBroken
-from stores.db import Row
 from stores.errors import StoreTrouble, WrongCredentials, WrongSchema
 from stores.keys import KeysUnreadable, make_keys
 from stores.lock import AlreadyServed, DataLock
-from stores.logins import Login
-from stores.sessions import SessionGone
-from stores.users import AmbiguousUser, NoSuchUser
+from stores.operators import ROLES
 from wechat.simulator import DEFAULT_APPID, DEFAULT_SECRET, Simulator
+from wire import loop
 from workers import Workers
-
-DONE, FAILED, WRONG_USE = 0, 1, 2
-_PAGE = 200
-
-
-class Refused(Exception):
-    """The command cannot be carried out; its text is the one line that says why."""
 
 
 def main(words: list[str]) -> int:
@@ -82,19 +92,31 @@ def serve(options: argparse.Namespace) -> int:
     loaded = _load(options)
     settings = _to_serve(loaded, options)
     _warn([*loaded.warnings, *_unused(loaded, options)])
+    _leave_no_core()
     try:
         _make_ready(settings)
     except OSError as error:  # of DATA_DIR or the database's folder; what the stores' drivers raise is translated
         raise Refused(f"{error.filename}: {error.strerror}") from None
     # Not earlier: what ends the start is told by `main` in one line, and would stand in the log a second time.
     journal.start(settings.log_format, settings.log_level)
-    try:
-        sockets = [each for address in _addresses(settings, options) for each in bind_sockets(settings.port, address)]
-    except OSError as error:
-        raise Refused(f"cannot listen on {settings.address} port {settings.port}: {error.strerror}") from None
+    sockets, own = supervisor.inherited()
+    if not sockets:
+        sockets = [each for address in _addresses(settings, options) for each in _bound(address, settings.port)]
+    if not own and settings.admin_port is not None:
+        own = _bound(settings.admin_address, settings.admin_port)
+    _offer_first_link(settings, own or sockets)
+    for base in _bases(own):
+        print(f"dashboard at {base}/admin/", flush=True)
     if settings.workers > 1:
-        return _serve_several(settings, options, sockets)
-    return _serve_one(settings, options, sockets, simulated=_with_simulator(loaded, options))
+        return _serve_several(settings, options, sockets, own)
+    return _serve_one(settings, options, sockets, own, simulated=_with_simulator(loaded, options))
+
+
+def _bound(address: str, port: int) -> list[socket.socket]:
+    try:
+        return bind_sockets(port, address)
+    except OSError as error:
+        raise Refused(f"cannot listen on {address} port {port}: {error.strerror}") from None
 
 
 def simulate(options: argparse.Namespace) -> int:
@@ -114,7 +136,7 @@ def show_settings(options: argparse.Namespace) -> int:
     """Prints every setting, its value, its source and its sentence."""
     loaded = _load(options)
     _warn(loaded.warnings)
-    _table(["setting", "value", "source", "meaning"], describe(loaded), as_json=options.json)
+    table(["setting", "value", "source", "meaning"], describe(loaded.settings), as_json=options.json)
     return DONE
 
 
@@ -129,10 +151,28 @@ def upgrade(options: argparse.Namespace) -> int:
 
 def sessions(options: argparse.Namespace) -> int:
     """Lists or ends sessions, beside a running server."""
-    deed = SESSION_DEEDS[options.deed]
-    settings = _load(options).settings
     if options.deed == "revoke-all" and not options.yes:
-        _ask_once("This ends every session of everybody.")
+        ask_once("This ends every session of everybody.")
+    return _do(SESSION_DEEDS[options.deed], options)
+
+
+def operator(options: argparse.Namespace) -> int:
+    """Adds, lists or stops operators of the dashboard, beside a running server."""
+    return _do(OPERATOR_DEEDS[options.deed], options)
+
+
+def key(options: argparse.Namespace) -> int:
+    """Adds, lists or revokes keys of your other back ends, beside a running server."""
+    return _do(KEY_DEEDS[options.deed], options)
+
+
+def bring_in(options: argparse.Namespace) -> int:
+    """Takes over people or sessions of another program, beside a running server."""
+    return _do(IMPORT_DEEDS[options.deed], options)
+
+
+def _do(deed: Deed, options: argparse.Namespace) -> int:
+    settings = _load(options).settings
 
     async def run() -> int:
         async with process.opened(settings) as backend:
@@ -150,10 +190,32 @@ def audit(options: argparse.Namespace) -> int:
             return await backend.audit.verify()
 
     try:
-        print(f"the chain holds: {_counted(asyncio.run(run()), 'row')}")
+        print(f"the chain holds: {counted(asyncio.run(run()), 'row')}")
     except AuditBroken as broken:
         raise Refused(f"the chain is broken at {broken}") from None
     return DONE
+
+
+def backup(options: argparse.Namespace) -> int:
+    """Copies the embedded store into a file, beside a running server."""
+    return installation.backup(_load(options).settings, options)
+
+
+def restore(options: argparse.Namespace) -> int:
+    """Puts a copy in the place of the embedded store."""
+    return installation.restore(_load(options).settings, options)
+
+
+def move(options: argparse.Namespace) -> int:
+    """Takes everything to other stores, while no server runs."""
+    return installation.move(_load(options).settings, options)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Looks at everything that a server needs and says what to do."""
+    loaded = _load(options)
+    _warn(loaded.warnings)
+    return installation.doctor(loaded.settings, options)
 
 
 def version(_options: argparse.Namespace) -> int:
@@ -168,102 +230,24 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "settings": show_settings,
     "upgrade": upgrade,
     "sessions": sessions,
+    "operator": operator,
+    "import": bring_in,
+    "key": key,
     "audit": audit,
+    "backup": backup,
+    "restore": restore,
+    "move": move,
+    "doctor": doctor,
     "version": version,
 }
 
 
-# What `sessions` can do
-
-
-async def list_sessions(backend: Backend, options: argparse.Namespace) -> int:
-    """Prints the sessions that hold, the newest first."""
-    live: list[Login] = []
-    before_at, before_id = backend.now() + 1, b"\xff" * 32
-    while len(live) < options.most and (page := await backend.logins.newest(_PAGE, before_at, before_id)):
-        live += [login for login, holds in zip(page, await _which_hold(backend, page), strict=True) if holds]
-        before_at, before_id = page[-1].created_at, page[-1].id
-    columns = ["id", "user", "appid", "created_at", "last_seen_at", "platform", "ip"]
-    rows = [
-        (each.id.hex(), each.user_id, each.appid, each.created_at, each.seen_at, each.platform, each.ip)
-        for each in live[: options.most]
-    ]
-    _table(columns, rows, as_json=options.json)
-    return DONE
-
-
-async def _which_hold(backend: Backend, page: list[Login]) -> list[bool]:
-    found = await asyncio.gather(
-        *(backend.sessions.find(login.id, backend.now()) for login in page), return_exceptions=True
-    )
-    for each in found:
-        if isinstance(each, BaseException) and not isinstance(each, SessionGone):
-            raise each
-    return [not isinstance(each, SessionGone) for each in found]
-
-
-async def revoke_one(backend: Backend, options: argparse.Namespace) -> int:
-    """Ends one session."""
-    try:
-        ended = await actions.revoke(backend, _shell(), options.id.lower())
-    except actions.NoSuchSession:
-        raise Refused("there is no session of this id; 8 or more of its characters are needed") from None
-    except actions.AmbiguousSession:
-        raise Refused("this beginning fits more than one session; give more of it") from None
-    return _report(ended)
-
-
-async def revoke_user(backend: Backend, options: argparse.Namespace) -> int:
-    """Ends all sessions of one person."""
-    try:
-        user = await actions.find_user(backend, options.user)
-    except NoSuchUser:
-        raise Refused("there is no such user") from None
-    except AmbiguousUser:
-        raise Refused("this openid is known in more than one mini program; say APPID:OPENID") from None
-    return _report(await actions.revoke_user(backend, _shell(), user))
-
-
-async def revoke_all(backend: Backend, _options: argparse.Namespace) -> int:
-    """Ends everybody's sessions."""
-    ended = await actions.revoke_everybody(backend, _shell())
-    print(f"ended {_counted(ended.sessions, 'session')} of everybody")
-    return DONE
-
-
-def _shell() -> Actor:
-    """Whoever typed the command, for the audit."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name  # not what the environment says, which anybody can set
-    except KeyError:
-        name = str(os.getuid())
-    return Actor(f"shell:{name}")
-
-
-def _report(ended: Ended) -> int:
-    print(f"ended {_counted(ended.sessions, 'session')} of {_counted(ended.users, 'user')}")
-    return DONE
-
-
-def _ask_once(consequence: str) -> None:
-    """On a terminal, asks before a deed that cannot be undone; a script is taken at its word. Raises Refused."""
-    if sys.stdin.isatty() and input(f"{consequence} Type yes: ") != "yes":
-        raise Refused("nothing was changed")
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-SESSION_DEEDS: Mapping[str, Callable[[Backend, argparse.Namespace], Coroutine[Any, Any, int]]] = {
-    "list": list_sessions,
-    "revoke": revoke_one,
-    "revoke-user": revoke_user,
-    "revoke-all": revoke_all,
-}
-
-
 # How `serve` gets going
+
+
+def _leave_no_core() -> None:
+    """No core dump of this process or its workers: it would hold every key and AppSecret (OWASP ASVS 13.3)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _make_ready(settings: Settings) -> None:
@@ -283,21 +267,36 @@ def _lock(settings: Settings) -> None:
         DataLock(database).take()
 
 
-def _serve_several(settings: Settings, options: argparse.Namespace, sockets: list[socket.socket]) -> int:
-    def one() -> int:
-        return _serve_one(settings, options, sockets, simulated=False, announced=True)
+def _serve_several(
+    settings: Settings, options: argparse.Namespace, sockets: list[socket.socket], own: list[socket.socket]
+) -> int:
+    meter = Meter(settings.workers)
 
+    def one() -> int:
+        meter.take_row(workers.row)
+        told = (process.REREAD,) if workers.is_first else ()
+        return _serve_one(
+            settings, options, sockets, own, simulated=False, announced=True, writes_down=told, meter=meter
+        )
+
+    workers = Workers(settings.workers, one)
+    asyncio.run(process.note(settings, process.START))
     _announce(sockets, playground=False)  # the sockets listen already: who comes now waits for the first child
-    return Workers(settings.workers, one).run()
+    status = workers.run()
+    asyncio.run(process.note(settings, process.STOP))
+    return status
 
 
 def _serve_one(
     settings: Settings,
     options: argparse.Namespace,
     sockets: list[socket.socket],
+    own: list[socket.socket],
     *,
     simulated: bool,
     announced: bool = False,
+    writes_down: Container[str] = (process.START, process.STOP, process.REREAD),
+    meter: Meter | None = None,
 ) -> int:
     def ready(_backend: Backend) -> None:
         if not announced:
@@ -310,24 +309,42 @@ def _serve_one(
             base = _listen(simulator, "127.0.0.1", settings.simulator_port)
             at = dataclasses.replace(settings, wechat_base=base)
             print(f"WeChat simulator at {base}", flush=True)
-        server = process.Server(at, sockets, lambda: _to_serve(_load(options), options))
+        reread = functools.partial(_reread, options)
+        server = process.Server(at, sockets, reread, writes_down, own_sockets=own, meter=meter)
         await server.run(ready, simulator)
         if simulator:
             await simulator.close()
 
-    asyncio.run(run())
+    loop.run(run(), settings.parser)
     return DONE
 
 
-def _announce(sockets: list[socket.socket], *, playground: bool) -> None:
+def _reread(options: argparse.Namespace) -> Settings:
+    return _to_serve(_load(options), options)
+
+
+def _offer_first_link(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Prints the link that makes the first operator, as long as there is none. Each start voids the link before it."""
+    link = asyncio.run(process.first_link(settings))
+    if link:
+        print(f"first operator, within an hour: {setup_address(settings, link, _bases(sockets)[0])}", flush=True)
+
+
+def _bases(sockets: list[socket.socket]) -> list[str]:
     bases = []
     for each in sockets:
         host, port = each.getsockname()[:2]
         bases.append(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    return bases
+
+
+def _announce(sockets: list[socket.socket], *, playground: bool) -> None:
+    bases = _bases(sockets)
     if playground:
         print(f"playground at {bases[0]}/", flush=True)
     for base in bases:
         print(f"listening on {base}", flush=True)
+    supervisor.tell("READY=1")
 
 
 def _listen(simulator: Simulator, address: str, port: int) -> str:
@@ -376,7 +393,7 @@ def _for_development(loaded: Loaded, *, lan: bool) -> Settings:
         settings = dataclasses.replace(settings, allowed_hosts=("127.0.0.1", "localhost", "[::1]"))
     if loaded.is_set("wechat_base") and settings.apps:
         return settings
-    app = App(DEFAULT_APPID, Secret(DEFAULT_SECRET), "simulator")
+    app = App(DEFAULT_APPID, Secret(DEFAULT_SECRET), "simulator", settings.push_token, settings.push_key)
     # Settings puts APPID first among the apps, whenever one is made; without it the simulator's app is the only one.
     return dataclasses.replace(settings, appid=None, appsecret=None, apps=(app,))
 
@@ -421,17 +438,6 @@ def _warn(sentences: Iterable[str]) -> None:
         print(sentence, file=sys.stderr)
 
 
-def _table(columns: list[str], rows: Iterable[Row], *, as_json: bool) -> None:
-    """A header and tab-separated lines, or one JSON object per line."""
-    if not as_json:
-        print(*columns, sep="\t")
-    for row in rows:
-        if as_json:
-            print(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False))
-        else:
-            print(*("" if value is None else journal.escaped(str(value)) for value in row), sep="\t")
-
-
 def _parser() -> argparse.ArgumentParser:
     common = _common_options()
     parser = argparse.ArgumentParser(prog="menshen", description="Login and sessions for WeChat mini programs.")
@@ -447,10 +453,30 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="one JSON object per line")
     commands.add_parser("upgrade", parents=[common], help="bring the schema to this version")
     _add_session_deeds(commands.add_parser("sessions", help="list or end sessions"), common)
+    _add_operator_deeds(commands.add_parser("operator", help="add, list or stop operators of the dashboard"), common)
+    _add_key_deeds(commands.add_parser("key", help="add, list or revoke keys of your other back ends"), common)
+    _add_import_deeds(commands.add_parser("import", help="take over people or sessions of another program"), common)
     one = commands.add_parser("audit", parents=[common], help="follow the chain of audit rows")
     one.add_argument("deed", choices=["verify"], help="what to do")
+    _add_installation_deeds(commands, common)
     commands.add_parser("version", help="print the version")
     return parser
+
+
+def _add_installation_deeds(commands: Any, common: argparse.ArgumentParser) -> None:
+    one = commands.add_parser("backup", parents=[common], help="copy the embedded store, beside a running server")
+    one.add_argument("file", metavar="FILE", help="a file that is not there yet")
+    one.add_argument("--with-keys", action="store_true", help="also copy the keys, to FILE.keys.json")
+    one = commands.add_parser("restore", parents=[common], help="put a copy in the place of the embedded store")
+    one.add_argument("file", metavar="FILE", help="what `backup` made")
+    one.add_argument("--keep-sessions", action="store_true", help="sessions of the backup hold again")
+    one.add_argument("--yes", action="store_true", help="do not ask")
+    one = commands.add_parser("doctor", parents=[common], help="look at everything a server needs, and say what to do")
+    one.add_argument("--json", action="store_true", help="one JSON object per line")
+    one = commands.add_parser("move", parents=[common], help="take everything to other stores, while no server runs")
+    one.add_argument("--to-database", metavar="URL", help="for people, as DATABASE takes it; - reads it from stdin")
+    one.add_argument("--to-sessions", metavar="URL", help="for sessions, as SESSIONS takes it; - likewise")
+    one.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _common_options() -> argparse.ArgumentParser:
@@ -474,6 +500,54 @@ def _add_session_deeds(parser: argparse.ArgumentParser, common: argparse.Argumen
     one.add_argument("user", help="user id, openid, or APPID:OPENID")
     one = deeds.add_parser("revoke-all", parents=[common], help="end everybody's sessions")
     one.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_operator_deeds(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    deeds = parser.add_subparsers(dest="deed", required=True, metavar="DEED")
+    one = deeds.add_parser("add", parents=[common], help="add an operator and print the link that sets the password")
+    one.add_argument("name", metavar="NAME", help="1 to 32 letters, digits or . _ - @")
+    one.add_argument("--role", choices=ROLES, default="viewer", help="what the operator may do (viewer)")
+    one.add_argument("--apps", metavar="APPIDS", help="only these mini programs, with commas; all unless given")
+    one.add_argument("--password-stdin", action="store_true", help="read the password from stdin instead of a link")
+    one = deeds.add_parser("list", parents=[common], help="every operator")
+    one.add_argument("--json", action="store_true", help="one JSON object per line")
+    for name, says in (
+        ("disable", "put an operator out, at once and everywhere"),
+        ("enable", "let a disabled operator sign in again"),
+        ("reset", "take password and second factor away and print a link that sets a new password"),
+    ):
+        one = deeds.add_parser(name, parents=[common], help=says)
+        one.add_argument("name", metavar="NAME")
+
+
+def _add_key_deeds(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    deeds = parser.add_subparsers(dest="deed", required=True, metavar="DEED")
+    one = deeds.add_parser("add", parents=[common], help="make a key and print it, for the only time")
+    one.add_argument("name", metavar="NAME", help="1 to 32 letters, digits or . _ - @")
+    one.add_argument("--scope", required=True, metavar="SCOPES", help=f"with commas, of {', '.join(SCOPES)}")
+    one.add_argument("--apps", metavar="APPIDS", help="only these mini programs, with commas; all unless given")
+    one.add_argument("--paths", metavar="PATHS", help="what a relay takes: beginnings of WeChat's paths, with commas")
+    one.add_argument("--note", metavar="TEXT", help="what it is for")
+    one.add_argument("--days", type=int, metavar="N", help="for how long it holds; until it is revoked unless given")
+    one = deeds.add_parser("list", parents=[common], help="every key, and when it was used last")
+    one.add_argument("--json", action="store_true", help="one JSON object per line")
+    one = deeds.add_parser("revoke", parents=[common], help="make a key useless from the next request on")
+    one.add_argument("id", type=int, metavar="ID", help="the number that `key list` shows")
+    deeds.add_parser("rotate", parents=[common], help="make a new key to seal what is kept; old seals still open")
+
+
+def _add_import_deeds(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    deeds = parser.add_subparsers(dest="deed", required=True, metavar="DEED")
+    users = deeds.add_parser("users", parents=[common], help="people with their ids, from a CSV file")
+    users.add_argument("file", metavar="FILE", help="id, openid, unionid, create_time, nickname, phone, with a header")
+    wafer = deeds.add_parser("wafer", parents=[common], help="sessions of a Wafer 1 or Wafer 2 server that hold")
+    wafer.add_argument("url", metavar="URL", help="its MySQL database; - reads the address from stdin")
+    wafer.add_argument(
+        "--skey-seconds", type=int, default=SKEY_SECONDS, metavar="N", help="how long Wafer 2 lets an skey live (7200)"
+    )
+    for one in (users, wafer):
+        one.add_argument("--of-app", dest="of_app", metavar="APPID", help="the mini program, where there are several")
+        one.add_argument("--dry-run", action="store_true", help="only say what would happen")
 
 
 if __name__ == "__main__":

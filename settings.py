@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import values
-from values import App, Kind, MysqlUrl, RedisUrl, Secret, SqliteUrl, WrongValue, is_loopback
+from values import App, Kind, MailUrl, MysqlUrl, RedisUrl, Retention, Secret, SqliteUrl, WrongValue, is_loopback
 
-__all__ = ["KNOBS", "VERSION", "App", "Knob", "Loaded", "MysqlUrl", "RedisUrl", "Row", "Secret", "Settings"]
-__all__ += ["SqliteUrl", "WrongSettings", "describe", "is_loopback", "load", "settings_page"]
+__all__ = ["KNOBS", "VERSION", "App", "Knob", "Loaded", "MailUrl", "MysqlUrl", "RedisUrl", "Retention", "Row", "Secret"]
+__all__ += ["Settings", "SqliteUrl", "WrongSettings", "describe", "is_loopback", "load", "settings_page"]
 
 VERSION = "0.1.0"
 T = TypeVar("T")
@@ -69,11 +69,15 @@ class Settings:
     # fmt: off
     address: str = knob(values.LISTENING_ADDRESS, "127.0.0.1", "Address that the server listens on.", "服务器监听的地址。")
     port: int = knob(values.PORT, "8000", "Port that the server listens on.", "服务器监听的端口。")
+    admin_address: str = knob(values.LISTENING_ADDRESS, "127.0.0.1", "Address of the operators' own listener, if ADMIN_PORT is set.", "设置了 ADMIN_PORT 时，管理后台监听的地址。")
+    admin_port: int | None = knob(values.optional(values.PORT), "", "Port for the dashboard and /metrics alone, which PORT then does not serve.", "管理后台与 /metrics 单独使用的端口；设置后 PORT 不再提供它们。")
     data_dir: Path = knob(values.DIRECTORY, "./data", "Directory of the embedded database and of the keys made at the first start.", "存放内置数据库和首次启动时生成的密钥的目录。")
     database: SqliteUrl | MysqlUrl = knob(values.DATABASE, "sqlite", "Where users are kept; `sqlite` is the file `menshen.db` in DATA_DIR.", "用户数据的存放位置；`sqlite` 即 DATA_DIR 中的 `menshen.db` 文件。")
     sessions: RedisUrl | Literal["database"] = knob(values.SESSIONS, "database", "Where sessions are kept: `database` is beside the users, or in a Redis.", "会话的存放位置：`database` 与用户数据放在一起，也可以放在 Redis 中。")
     appid: str | None = knob(values.optional(values.APPID), "", "The mini program's AppID; several mini programs stand as [[apps]] in the file.", "小程序的 AppID；多个小程序在文件中用 [[apps]] 列出。")
     appsecret: Secret | None = knob(values.optional(values.APP_SECRET), "", "The mini program's AppSecret; never taken from the command line.", "小程序的 AppSecret；不接受从命令行传入。")
+    push_token: Secret | None = knob(values.optional(values.PUSH_TOKEN), "", "The Token of APPID's message push, as it stands in WeChat's console; without it no message is taken.", "APPID 的消息推送 Token，与微信后台中填写的一致；不设置则不接收消息。")
+    push_key: Secret | None = knob(values.optional(values.PUSH_KEY), "", "The EncodingAESKey of APPID's message push; without it nobody's data is deleted at WeChat's word.", "APPID 的消息推送 EncodingAESKey；不设置则不会因微信的通知而删除数据。")
     wechat_base: str = knob(values.WECHAT_BASE, "https://api.weixin.qq.com", "Base URL of WeChat's API: a fall-back host of WeChat's, or a simulator on this machine.", "微信接口的基础地址：可换成微信的备用域名，或本机的模拟器。")
     session_seconds: int = knob(values.seconds(1, YEAR), "604800", "Lifetime of a session, counted from the login: 7 days.", "会话从登录起的有效期：7 天。")
     session_idle_seconds: int = knob(values.seconds(300, YEAR, zero_is_off=True), "0", "Ends a session that was not used for so long; use is noted at most once a minute.", "会话闲置这么久后结束；使用时间最多每分钟记录一次。")
@@ -88,17 +92,37 @@ class Settings:
     unknown_token_limit: int = knob(values.whole(0, 10_000_000, " (0 is no limit)"), "600", "Unknown tokens per client address and minute; valid and ended tokens never count.", "每个客户端地址每分钟的未知令牌数；有效和已结束的令牌不计。")
     open_logins: int = knob(values.whole(1, 10_000), "500", "Logins that may wait for WeChat at the same time in one process; more are refused at once.", "单个进程中可同时等待微信响应的登录数；超出的立即拒绝。")
     expose_openid: bool = knob(values.YES_OR_NO, "false", "Gives the openid and unionid to the mini program; the session_key is never given.", "向小程序返回 openid 和 unionid；session_key 从不返回。")
+    compat: tuple[str, ...] = knob(values.list_of(values.one_of("tutorials", "wafer1", "wafer2"), "any of tutorials, wafer1, wafer2"), "", "Dialects of clients that exist, of tutorials and of Tencent's Wafer; each gives the openid to the phone.", "兼容已有客户端的协议（教程的写法、腾讯 Wafer）；每一种都会把 openid 返回给手机。")
+    reset_key_on_revoke: bool = knob(values.YES_OR_NO, "false", "Makes the session_key of a revoked or blocked person worthless at WeChat too; a revocation can then not be undone.", "撤销会话或封禁用户时，同时在微信侧重置其 session_key；此后撤销无法恢复。")
     auto_upgrade: bool = knob(values.YES_OR_NO, "false", "Brings a MySQL schema up to date at start; otherwise `upgrade` does it.", "启动时自动升级 MySQL 表结构；否则由 `upgrade` 命令升级。")
     key_prefix: str = knob(values.matching("1 to 16 letters, digits, _ or -", r"[A-Za-z0-9_-]{1,16}"), "menshen", "Beginning of every key in Redis, so that several servers can share one.", "Redis 中每个键的前缀，便于多套服务共用一个 Redis。")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = knob(values.NETWORKS, "", "Networks of the proxies whose X-Forwarded-* headers count.", "可信代理的网段，只有它们的 X-Forwarded-* 头有效。")
     public_url: str | None = knob(values.optional(values.ORIGIN), "", "Address that people reach the server at; without it links hold only a path.", "用户访问本服务的地址；不设置时链接只含路径。")
     allowed_hosts: tuple[str, ...] = knob(values.HOSTS, "", "Host names that the server answers to, all when empty; others get 421.", "服务器应答的主机名，留空则全部应答；其他主机名返回 421。")
     workers: int = knob(values.whole(1, 64), "1", "Processes that serve requests.", "处理请求的进程数。")
+    parser: str = knob(values.one_of("tornado", "llhttp"), "tornado", "What reads requests: Tornado's own parser, or llhttp, which checks a session in less than half the time.", "用什么解析请求：Tornado 自带的解析器，或 llhttp：校验会话所需时间不到一半。")
     simulator_port: int = knob(values.PORT, "8099", "Port of the WeChat simulator that `serve --dev` starts.", "`serve --dev` 启动的微信模拟器的端口。")
+    retention_days: Retention = knob(values.RETENTION, "logins=190, addresses=190, refused=190, figures=400, events=400", "How long logins, their addresses and devices, refused logins, figures and what WeChat told are kept; the audit stays.", "登录记录、其中的地址和设备信息（仅清除）、被拒绝的登录、概览统计数据以及微信通知的保留天数；审计记录一直保留。")
     log_format: str = knob(values.one_of("text", "json"), "text", "`json` writes one JSON object per line, for machines.", "`json` 每行写一个 JSON 对象，便于机器读取。")
     log_level: str = knob(values.one_of("debug", "info", "warning", "error"), "info", "Least grave event that is logged; no level logs a secret, token, code or session key.", "记录日志的最低级别；任何级别都不记录密钥、令牌、code 和 session_key。")
     language: str = knob(values.one_of("zh_CN", "en"), "zh_CN", "Language of pages when the browser asks for neither Chinese nor English.", "浏览器既不要求中文也不要求英文时，页面使用的语言。")
+    timezone: str = knob(values.TIMEZONE, "Asia/Shanghai", "Time zone of the dashboard's times, unless an operator has chosen one.", "管理后台显示时间所用的时区，管理员另行选择的除外。")
+    require_totp: bool = knob(values.YES_OR_NO, "false", "Every operator has to set up a second factor before anything else.", "每位管理员都必须先设置两步验证才能进行其他操作。")
+    insecure_signin: bool = knob(values.YES_OR_NO, "false", "Lets operators sign in over plain http from other machines, where anybody on the way can read the password.", "允许管理员从其他机器通过未加密的 http 登录，途中任何人都能看到密码。")
+    forward_auth: bool = knob(values.YES_OR_NO, "false", "Answers `GET /auth` for a proxy that asks whether a request may pass; it takes no service key.", "开启 `GET /auth`，供反向代理询问请求能否放行；该地址不需要服务密钥。")
+    key_limit: int = knob(values.whole(0, 10_000_000, " (0 is no limit)"), "60000", "Requests per service key and minute.", "每个服务密钥每分钟的请求次数。")
+    webhook_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Where your back end is told what happened to people and sessions.", "把用户和会话的变化通知到您后端的地址。")
+    webhook_secret: Secret | None = knob(values.optional(values.HOOK_SECRET), "", "What webhooks are signed with (HMAC-SHA256).", "webhook 的签名密钥（HMAC-SHA256）。")
+    alarm_wecom_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Group robot of WeCom that is told of trouble.", "接收告警的企业微信群机器人地址。")
+    alarm_dingtalk_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Group robot of DingTalk that is told of trouble.", "接收告警的钉钉群机器人地址。")
+    alarm_dingtalk_secret: Secret | None = knob(values.optional(values.ROBOT_SECRET), "", "What messages to the DingTalk robot are signed with, if it wants that.", "钉钉机器人开启加签时的密钥。")
+    alarm_feishu_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Group robot of Feishu that is told of trouble.", "接收告警的飞书群机器人地址。")
+    alarm_feishu_secret: Secret | None = knob(values.optional(values.ROBOT_SECRET), "", "What messages to the Feishu robot are signed with, if it wants that.", "飞书机器人开启签名校验时的密钥。")
+    alarm_mail_server: MailUrl | None = knob(values.optional(values.MAIL_SERVER), "", "Mail server that takes alarms, over TLS or STARTTLS.", "发送告警邮件的服务器，使用 TLS 或 STARTTLS。")
+    alarm_mail_from: str | None = knob(values.optional(values.MAIL_ADDRESS), "", "Sender of alarm mails.", "告警邮件的发件人。")
+    alarm_mail_to: tuple[str, ...] = knob(values.MAIL_ADDRESSES, "", "Who gets the mails about trouble.", "告警邮件的收件人。")
     apps: tuple[App, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # of each key: file, environment
     # fmt: on
     # ruff: enable[E501, RUF009]
 
@@ -109,7 +133,10 @@ class Settings:
         if isinstance(self.database, SqliteUrl):
             object.__setattr__(self, "database", SqliteUrl(data_dir / self.database.path))
         if self.appid and self.appsecret and self.appid not in {app.appid for app in self.apps}:
-            object.__setattr__(self, "apps", (App(self.appid, self.appsecret, self.appid), *self.apps))
+            object.__setattr__(self, "apps", (self._own_app(self.appid, self.appsecret), *self.apps))
+
+    def _own_app(self, appid: str, secret: Secret) -> App:
+        return App(appid, secret, appid, self.push_token, self.push_key)
 
 
 KNOBS: Mapping[str, Knob] = {
@@ -161,19 +188,19 @@ class Row(NamedTuple):
     sentence: str
 
 
-def describe(loaded: Loaded, language: str = "en") -> list[Row]:
+def describe(settings: Settings, language: str = "en") -> list[Row]:
     """Give every setting as people may see it; the sentence is Chinese when `language` begins with `zh`."""
     rows = [
         Row(
             each.name,
-            shown(getattr(loaded.settings, each.key)),
-            loaded.sources[each.key],
+            shown(getattr(settings, each.key)),
+            settings.sources[each.key],
             each.sentence_zh if language.startswith("zh") else each.sentence,
         )
         for each in KNOBS.values()
     ]
     sentence = "所有小程序。" if language.startswith("zh") else "All mini programs."
-    return [*rows, Row("APPS", shown(loaded.settings.apps), loaded.sources["apps"], sentence)]
+    return [*rows, Row("APPS", shown(settings.apps), settings.sources["apps"], sentence)]
 
 
 def shown(value: object) -> str:
@@ -202,9 +229,9 @@ A wrong value stops the start. Everything that is wrong is reported at once, one
 what it takes. A key that the file should not have stops the start too; an unknown `MENSHEN_…` variable is one warning.
 
 Secrets are never taken from the command line, where every user of the machine can read them, and never shown: they
-appear as `***`. In the file, APPSECRET, the secrets of `[[apps]]`, DATABASE and SESSIONS may stand elsewhere:
-`{ env = "NAME" }` takes an environment variable, `{ file = "path" }` a file that only its owner or group may read (a
-relative path starts at the TOML file's directory), `{ credential = "NAME" }` a credential that systemd passes.
+appear as `***`. In the file, APPSECRET, PUSH_TOKEN, PUSH_KEY, those of `[[apps]]`, DATABASE and SESSIONS may stand
+elsewhere: `{ env = "NAME" }` takes an environment variable, `{ file = "path" }` a file that only its owner or group may
+read (a relative path starts at the TOML file's directory), `{ credential = "NAME" }` a credential that systemd passes.
 Special characters in a URL's user or password are percent-encoded: `p@ss` is written `p%40ss`.
 
 Durations are seconds, or a number with `s`, `m`, `h` or `d`. A list is written with commas, in the file also as a TOML
@@ -235,6 +262,8 @@ name = "The shop"
 appid = "wx2222222222222222"
 secret = { file = "clinic.appsecret" }
 name = "The clinic"
+push_token = { env = "CLINIC_PUSH_TOKEN" }
+push_key = { env = "CLINIC_PUSH_KEY" }
 ```
 
 `[[apps]]` lists mini programs and stands only in the file; APPID and APPSECRET name one more, which comes first.
@@ -254,7 +283,15 @@ def settings_page() -> str:
     )
 
 
-APP_KINDS: Mapping[str, Kind[Any]] = {"appid": values.APPID, "secret": values.APP_SECRET, "name": values.APP_NAME}
+APP_KINDS: Mapping[str, Kind[Any]] = {
+    "appid": values.APPID,
+    "secret": values.APP_SECRET,
+    "name": values.APP_NAME,
+    "push_token": values.PUSH_TOKEN,
+    "push_key": values.PUSH_KEY,
+}
+_APP_NEEDS = {"appid", "secret"}
+_APP_SECRETS = ("secret", "push_token", "push_key")
 
 
 _ALIKE = 0.75  # of 1: three letters in four; `prot` is PORT, `host` is not
@@ -289,10 +326,12 @@ class _Reading:
             self._read_knob(each)
         self._read_apps()
         self.wrong += _contradictions(self.good)
+        self.wrong += _lonely(self.good)
         self.wrong += _wrong_apps(self.good, self.listed)
         if self.wrong:
             raise WrongSettings(self.wrong, self._unknown_variables())
-        return Loaded(Settings(**self.good), self.sources, (*self._unknown_variables(), *self._readable_secrets()))
+        warnings = (*self._unknown_variables(), *self._readable_secrets())
+        return Loaded(Settings(**self.good, sources=self.sources), self.sources, warnings)
 
     def _data_dir(self) -> Path:
         """Where the default file lies; a wrong value is reported when the setting itself is read."""
@@ -387,12 +426,13 @@ class _Reading:
         self._refuse_unknown(f"in {label}", entry, APP_KINDS)
         parts: dict[str, Any] = {}
         for key, kind in APP_KINDS.items():
-            if key in entry or key != "name":
+            if key in entry or key in _APP_NEEDS:
                 self._read(parts, key, f"{label} {key}", kind, entry.get(key, ""))
-            else:
-                parts["name"] = parts.get("appid")
+        if "push_key" in entry and "push_token" not in entry:
+            self.wrong.append(f"{label} push_token: is missing; push_key needs it")
         self.listed.append(_Account(f"[[apps]] {len(self.listed) + 1} secret", parts.get("appid"), parts.get("secret")))
-        return App(**parts) if len(parts) == len(APP_KINDS) else None
+        readable = parts.keys() >= entry.keys() & APP_KINDS.keys() | _APP_NEEDS
+        return App(**{"name": parts["appid"], **parts}) if readable else None
 
     def _unknown_variables(self) -> Iterator[str]:
         known = {each.variable for each in KNOBS.values()}
@@ -401,8 +441,13 @@ class _Reading:
                 yield _no_setting(name, "in the environment", known) + "; it is ignored"
 
     def _readable_secrets(self) -> Iterator[str]:
-        secrets = [self.table.get("appsecret"), *(entry.get("secret") for entry in self.table.get("apps", []))]
-        urls = [str(self.table.get(key)) for key in ("database", "sessions") if isinstance(self.table.get(key), str)]
+        secrets = [self.table.get(each.key) for each in KNOBS.values() if each.secret]
+        secrets += [entry.get(key) for entry in self.table.get("apps", []) for key in _APP_SECRETS]
+        urls = [
+            str(self.table.get(key))
+            for key in ("database", "sessions", "alarm_mail_server")
+            if isinstance(self.table.get(key), str)
+        ]
         literal = any(isinstance(secret, str) for secret in secrets) or any("@" in url for url in urls)
         if literal and self.file.stat().st_mode & 0o007:
             yield f"{self.file} holds a secret and others may read it: chmod 600 {self.file}"
@@ -429,9 +474,26 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
     """Name what single settings cannot see; a setting that is wrong by itself is missing in `good` and not judged."""
     if {"appid", "appsecret"} <= good.keys() and bool(good["appid"]) != bool(good["appsecret"]):
         yield f"{'APPSECRET' if good['appid'] else 'APPID'}: is missing; APPID and APPSECRET belong together"
+    if good.get("push_key") and not good.get("push_token", True):
+        yield "PUSH_TOKEN: is missing; PUSH_KEY needs it"
     if good.get("session_sliding") and good.get("session_max_seconds", YEAR) < good.get("session_seconds", 0):
         longest, first = good["session_max_seconds"], good["session_seconds"]
         yield f"SESSION_MAX_SECONDS: got {longest}, takes at least SESSION_SECONDS ({first}) with SESSION_SLIDING"
+
+
+def _lonely(good: Mapping[str, Any]) -> Iterator[str]:
+    """Name settings that mean nothing, or too little, without another."""
+    for one, other in (
+        ("webhook_url", "webhook_secret"),
+        ("webhook_secret", "webhook_url"),
+        ("alarm_dingtalk_secret", "alarm_dingtalk_url"),
+        ("alarm_feishu_secret", "alarm_feishu_url"),
+        ("alarm_mail_server", "alarm_mail_to"),
+        ("alarm_mail_server", "alarm_mail_from"),
+        ("alarm_mail_to", "alarm_mail_server"),
+    ):
+        if good.get(one) and other in good and not good[other]:
+            yield f"{other.upper()}: is missing; {one.upper()} needs it"
 
 
 def _wrong_apps(good: Mapping[str, Any], listed: list[_Account]) -> Iterator[str]:

@@ -5,11 +5,12 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 T = TypeVar("T")
 
@@ -67,11 +68,16 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One mini program: its public appid, its AppSecret, and the name that operators see."""
+    """One mini program: its public appid, its AppSecret, and the name that operators see.
+
+    `push_token` and `push_key` are the Token and the EncodingAESKey of its message push, where WeChat sends us any.
+    """
 
     appid: str
     secret: Secret
     name: str
+    push_token: Secret | None = None
+    push_key: Secret | None = None
 
     def __str__(self) -> str:
         return self.appid if self.name == self.appid else f"{self.appid} ({self.name})"
@@ -125,6 +131,40 @@ class RedisUrl:
     def __str__(self) -> str:
         scheme = "rediss" if self.tls else "redis"
         return f"{scheme}://{_login(self.user, self.password)}{self.address}/{self.db}"
+
+
+@dataclass(frozen=True, slots=True)
+class MailUrl:
+    """A mail server; all parts are decoded, no user and no password are empty, `str()` masks the password."""
+
+    host: str
+    port: int
+    user: str
+    password: Secret
+    tls: bool  # from the first byte; otherwise STARTTLS, but for a server on this machine
+
+    def __str__(self) -> str:
+        return f"{'smtps' if self.tls else 'smtp'}://{_login(self.user, self.password)}{_address(self.host, self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many days each kind of record is kept; what is older is deleted, addresses are masked."""
+
+    logins: int = 190
+    addresses: int = 190
+    refused: int = 190
+    figures: int = 400
+    events: int = 400
+
+    def __str__(self) -> str:
+        return ", ".join(f"{each.name}={getattr(self, each.name)}" for each in fields(self))
+
+
+# The Cybersecurity Law (art. 21) asks for six months of network logs, of which a login's row is one. How long addresses
+# have to stay in it is for whoever runs the server to know; a month is what it takes to look into an attack.
+_FEWEST_DAYS = {"logins": 184, "addresses": 30, "refused": 30, "figures": 62, "events": 62}
+_MOST_DAYS = 3_660
 
 
 def is_weak(secret: Secret) -> bool:
@@ -249,6 +289,19 @@ def matching(takes: str, pattern: str) -> Kind[str]:
     return Kind(takes, read)
 
 
+def _timezone(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_+\-]{1,32}(/[A-Za-z0-9_+\-]{1,32}){0,2}", text):
+        raise WrongValue
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise WrongValue from None
+    return text
+
+
+TIMEZONE = Kind("a time zone such as Asia/Shanghai or UTC", _timezone)
+
+
 def optional(kind: Kind[T]) -> Kind[T | None]:
     """Another kind's value, or None where nothing is given."""
     return Kind(f"{kind.takes}, or nothing", lambda text: kind.read(text) if text else None, hides=kind.hides)
@@ -328,6 +381,38 @@ def _wechat_base(text: str) -> str:
     return base
 
 
+def _hook_url(text: str) -> Secret:
+    """A whole URL, query and all, kept as a secret: those of robots hold the key to their group."""
+    parts = urlsplit(text)
+    if not re.fullmatch(r"[!-~]{1,1000}", text) or "@" in parts.netloc or "#" in text or "\\" in text:
+        raise WrongValue
+    _host(parts.hostname or "")
+    if parts.port == 0 or parts.scheme not in {"http", "https"}:
+        raise WrongValue
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise WrongValue("plain http would show to the network what is sent there")
+    return Secret(text)
+
+
+def _mail_server(text: str) -> MailUrl:
+    parts = _url(text)
+    if parts.scheme not in {"smtp", "smtps"} or parts.path not in {"", "/"}:
+        raise WrongValue
+    tls = parts.scheme == "smtps"
+    port = parts.port or (465 if tls else 587)
+    login = _decoded(parts.username), Secret(_decoded(parts.password))
+    return MailUrl(_host(parts.hostname or ""), port, *login, tls=tls)
+
+
+def _printable(least: int) -> Callable[[str], Secret]:
+    def read(text: str) -> Secret:
+        if not re.fullmatch(rf"[!-~]{{{least},200}}", text):
+            raise WrongValue
+        return Secret(text)
+
+    return read
+
+
 def _database(text: str) -> SqliteUrl | MysqlUrl:
     if text.startswith("mysql://"):
         return _mysql(text)
@@ -376,6 +461,33 @@ def _app_secret(text: str) -> Secret:
     return Secret(text)
 
 
+def _secret_like(pattern: str) -> Callable[[str], Secret]:
+    def read(text: str) -> Secret:
+        if not re.fullmatch(pattern, text):
+            raise WrongValue
+        return Secret(text)
+
+    return read
+
+
+def _retention(text: str) -> Retention:
+    found: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, days = (each.strip() for each in part.partition("="))
+        if name not in _FEWEST_DAYS or name in found or not re.fullmatch(r"[0-9]{1,5}", days):
+            raise WrongValue
+        found[name] = int(days)
+        if not _FEWEST_DAYS[name] <= found[name] <= _MOST_DAYS:
+            why = ": the Cybersecurity Law asks for six months of network logs" if name == "logins" else ""
+            raise WrongValue(f"{name} takes {_FEWEST_DAYS[name]} to {_MOST_DAYS} days{why}")
+    return replace(Retention(), **found)
+
+
+RETENTION = Kind(
+    "days by kind: logins (at least 184), addresses, refused (30), figures, events (62); others keep their default",
+    _retention,
+    is_list=True,
+)
 YES_OR_NO = Kind("true or false (also yes/no, on/off, 1/0)", _yes_or_no)
 LISTENING_ADDRESS = Kind("an IP address of this machine, or localhost", _listening_address)
 PORT = whole(0, 65535, " (0 is any free port)")
@@ -384,8 +496,18 @@ HOSTS = list_of(Kind("a host name", _host), "host names without port")
 NETWORKS = list_of(Kind("a network", _network), "networks like 10.0.0.0/8")
 ORIGIN = Kind("a URL like https://login.example.com, without path", _origin)
 WECHAT_BASE = Kind("an https URL without path; http only to a loopback address", _wechat_base)
+HOOK_URL = Kind("an https URL; http only to a loopback address", _hook_url, hides="everything")
+HOOK_SECRET = Kind("32 to 200 printable characters without blanks", _printable(32), hides="everything")
+ROBOT_SECRET = Kind("the secret that the robot's settings show", _printable(8), hides="everything")
+MAIL_SERVER = Kind(
+    "smtps://[user:password@]host:465, or smtp:// with STARTTLS (port 587)", _mail_server, hides="password"
+)
+MAIL_ADDRESS = matching("an address like menshen@example.com", r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9.-]{1,190}")
+MAIL_ADDRESSES = list_of(MAIL_ADDRESS, "addresses like ops@example.com")
 DATABASE = Kind("sqlite, sqlite:///whole/path, or mysql://user:password@host:3306/name", _database, hides="password")
 SESSIONS = Kind("database, or redis://[user:password@]host:6379/0 (rediss:// with TLS)", _sessions, hides="password")
 APPID = matching("wx and 16 lower-case letters or digits", r"wx[0-9a-z]{16}")
 APP_SECRET = Kind("the AppSecret of 32 characters from WeChat's console", _app_secret, hides="everything")
+PUSH_TOKEN = Kind("the Token of 3 to 32 letters and digits", _secret_like(r"[0-9A-Za-z]{3,32}"), hides="everything")
+PUSH_KEY = Kind("the EncodingAESKey of 43 letters and digits", _secret_like(r"[0-9A-Za-z]{43}"), hides="everything")
 APP_NAME = matching("a name of 1 to 64 printable characters", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,64}")

@@ -23,7 +23,10 @@ class Workers:
         """`serve` gives the exit status of a child."""
         self._serve = serve
         self._count = count
-        self._pids: set[int] = set()
+        self._pids: dict[int, int] = {}  # with the row of each
+        self.row = 0  # in a child: a number below `count` that no other child has
+        self._first = 0
+        self.is_first = False  # in a child: it is the one that speaks for all, and no other does while it lives
         self._stopping = False
 
     def run(self) -> int:
@@ -39,7 +42,7 @@ class Workers:
         worst = 0
         while self._pids:
             pid, status = os.wait()
-            self._pids.discard(pid)
+            self._pids.pop(pid, None)
             code = os.waitstatus_to_exitcode(status)
             if not self._stopping:
                 self._replace(code)
@@ -57,12 +60,15 @@ class Workers:
         """Forks. A signal waits until the child is among those that it is passed on to, or it would be lost on it."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
         try:
+            self.is_first = self._first not in self._pids
+            self.row = min(set(range(self._count)) - set(self._pids.values()), default=0)
             # The word to stop may have come after the last look and before the signals were held back.
             pid = None if self._stopping else os.fork()
             if pid == 0:
                 self._be_a_child()
             elif pid:
-                self._pids.add(pid)
+                self._pids[pid] = self.row
+                self._first = pid if self.is_first else self._first
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
 

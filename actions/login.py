@@ -7,37 +7,35 @@ asked; whatever fails afterwards says "call wx.login again", because WeChat's co
 import asyncio
 import contextlib
 import hashlib
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from actions.apps import one_of_ours
 from actions.backend import Backend
+from actions.calling import CallFailed
+from actions.codes import CodeMalformed, checked_code
 from actions.flights import Flight
+from actions.outcomes import note_answer, note_login, note_refusal
+from actions.phone import phone_of
 from actions.unknown_tokens import WINDOW_SECONDS
+from actions.webhooks import event
 from stores.errors import SessionsAway, StoreTrouble, UsersAway
-from stores.logins import Login
-from stores.sessions import Opening, PersonChanged, new_token, session_id
-from stores.users import Seen, User
+from stores.logins import Login, sortable
+from stores.sessions import Opening, PersonChanged, Session, new_token, session_id
+from stores.users import NoSuchUser, Seen, User
 from wechat.answers import Identity
 from wechat.crypto import person_mark
-from wechat.errors import CodeUsed, WeChatTrouble
+from wechat.errors import CodeUsed, WeChatSilent, WeChatTrouble
 
 LOGIN_SECONDS = 4.0  # WeChat interrupts a request 5 s after the mini program went to the background
 _KEPT_FOR_STORES_SECONDS = 0.5
 _LOOKS_AT_THE_PERSON = 3
-_CODE = re.compile(r"[0-9A-Za-z_-]{1,128}", re.ASCII)
-
-
-class CodeMalformed(Exception):
-    """No code of WeChat's looks like that."""
-
-
-class UnknownApp(Exception):
-    """The appid is not one of ours, or there are several and none was named."""
 
 
 class TooManyLogins(Exception):
     """This address has begun too many logins in this minute; `retry_after_seconds` until the next."""
+
+    errcode = 429001
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
@@ -60,6 +58,8 @@ class Caller:
     platform: str | None = None
     version: str | None = None
     environment: str | None = None
+    device: str | None = None
+    wechat: str | None = None  # the version of WeChat itself
 
     @property
     def limited_as(self) -> str:
@@ -81,37 +81,51 @@ class LoggedIn:
     expires_in: int
     user: User
     new: bool
+    phone_trouble: Exception | None = None
 
 
 async def log_in(
-    backend: Backend, *, code: str, appid: str | None, caller: Caller, replaces: str | None = None
+    backend: Backend,
+    *,
+    code: str,
+    appid: str | None,
+    caller: Caller,
+    replaces: str | None = None,
+    phone_code: str | None = None,
 ) -> LoggedIn:
     """Exchanges a code of wx.login for a token. `replaces` is a token the phone still holds; it ends.
+
+    `phone_code` is that of a getPhoneNumber button: the number is kept after the session has begun, and when that
+    fails the login succeeds all the same and `phone_trouble` says why.
 
     Raises CodeMalformed, UnknownApp, TooManyLogins, WeChatTrouble and its kinds, SessionsAway, UsersAway, StoreFull,
     CodeSpent, UserBlocked, SignupClosed, TooManySessions.
     """
-    if not _CODE.fullmatch(code):
-        raise CodeMalformed
-    named = _appid(backend, appid)
+    checked_code(code)
+    named = one_of_ours(backend, appid)
     old = session_id(replaces) if replaces else None
 
     async def route(flight: Flight) -> LoggedIn:
-        return await _fly(backend, flight, named, code, caller, old)
+        try:
+            logged_in = await _fly(backend, flight, named, code, caller, old, phone_code)
+        except Exception as refused:
+            note_refusal(backend, named, caller, refused)
+            raise
+        note_login(backend, named, caller, logged_in)
+        return logged_in
 
     return await backend.flights.join(named, code, route)
 
 
-def _appid(backend: Backend, appid: str | None) -> str:
-    known = [app.appid for app in backend.settings.apps]
-    if appid in known:
-        return str(appid)
-    if appid is None and len(known) == 1:
-        return known[0]
-    raise UnknownApp
-
-
-async def _fly(backend: Backend, flight: Flight, appid: str, code: str, caller: Caller, old: bytes | None) -> LoggedIn:
+async def _fly(
+    backend: Backend,
+    flight: Flight,
+    appid: str,
+    code: str,
+    caller: Caller,
+    old: bytes | None,
+    phone_code: str | None,
+) -> LoggedIn:
     deadline = asyncio.get_running_loop().time() + LOGIN_SECONDS
     await _claim(backend, appid, code, caller)
     identity = await _identify(backend, appid, code, caller, deadline)
@@ -122,9 +136,25 @@ async def _fly(backend: Backend, flight: Flight, appid: str, code: str, caller: 
         raise CodeSpent(UsersAway("the login took too long")) from None
     except StoreTrouble as trouble:
         raise CodeSpent(trouble) from None
+    if phone_code is not None and flight.passengers:
+        logged_in = await _with_phone(backend, logged_in, phone_code, deadline)
     if not flight.passengers:
         await _give_up(backend, logged_in)
     return logged_in
+
+
+async def _with_phone(backend: Backend, logged_in: LoggedIn, phone_code: str, deadline: float) -> LoggedIn:
+    """The login with the phone number, or with the reason why there is none; it never fails for its sake."""
+    trouble: Exception
+    try:
+        async with asyncio.timeout_at(deadline):
+            user = await phone_of(backend, logged_in.user, checked_code(phone_code), deadline)
+        return replace(logged_in, user=user)
+    except TimeoutError:
+        trouble = CallFailed(WeChatSilent(), "fix")
+    except (CodeMalformed, CallFailed, WeChatTrouble, StoreTrouble, NoSuchUser) as failed:
+        trouble = failed
+    return replace(logged_in, phone_trouble=trouble)
 
 
 async def _give_up(backend: Backend, logged_in: LoggedIn) -> None:
@@ -159,14 +189,19 @@ async def _claim(backend: Backend, appid: str, code: str, caller: Caller) -> Non
 
 
 async def _identify(backend: Backend, appid: str, code: str, caller: Caller, deadline: float) -> Identity:
+    clock = asyncio.get_running_loop().time
+    started = clock()
     try:
-        return await backend.wechat.identify(
+        identity = await backend.wechat.identify(
             appid, code, address=caller.limited_as, deadline=deadline - _KEPT_FOR_STORES_SECONDS
         )
     except WeChatTrouble as trouble:
+        note_answer(backend, appid, trouble, clock() - started)
         if not trouble.code_spent:
             await _give_back(backend, appid, code)
         raise
+    note_answer(backend, appid, None, clock() - started)
+    return identity
 
 
 async def _give_back(backend: Backend, appid: str, code: str) -> None:
@@ -197,6 +232,7 @@ async def _see(backend: Backend, appid: str, identity: Identity) -> Seen:
         mark=person_mark(backend.keys.person_mark, appid, identity.openid),
         now=backend.now(),
         signup=backend.settings.signup == "open",
+        also=lambda new: event(backend, "login.first", new.appid, user_id=new.id),
     )
 
 
@@ -205,9 +241,9 @@ async def _open_session(
 ) -> LoggedIn:
     token = new_token()
     opening = _opening(backend, seen.user, token, identity, old)
-    replaced = await backend.sessions.open(opening, opening.created_at)
-    backend.logins.opened(_facts(opening, caller))
-    backend.logins.ended(replaced, "replaced", opening.created_at)
+    opened = await backend.sessions.open(opening, opening.created_at)
+    backend.logins.opened(_facts(opened.session, caller))
+    backend.logins.ended(opened.replaced, "replaced", opening.created_at)
     return LoggedIn(token, opening.expires_at - opening.created_at, seen.user, seen.new)
 
 
@@ -232,15 +268,19 @@ def _opening(backend: Backend, user: User, token: str, identity: Identity, old: 
     )
 
 
-def _facts(opening: Opening, caller: Caller) -> Login:
+def _facts(session: Session, caller: Caller) -> Login:
     return Login(
-        opening.id,
-        opening.user_id,
-        opening.appid,
-        caller.address,
-        caller.platform,
-        caller.version,
-        caller.environment,
-        opening.created_at,
-        opening.created_at,
+        id=session.id,
+        user_id=session.user_id,
+        appid=session.appid,
+        ip=caller.address,
+        platform=caller.platform,
+        version=caller.version,
+        environment=caller.environment,
+        created_at=session.created_at,
+        seen_at=session.created_at,
+        epoch=session.epoch,
+        address=sortable(caller.address),
+        device=caller.device,
+        wechat=caller.wechat,
     )

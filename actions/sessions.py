@@ -1,15 +1,15 @@
-"""Verify a token, end sessions, list a person's own: the verbs about who is in."""
+"""Verify a token, log out, list and end a person's own: the verbs about who is in. Those of operators: revocation."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actions.backend import Backend
-from actions.deeds import Actor, written_down
+from actions.webhooks import tell
 from stores.logins import Login
 from stores.sessions import Reason, Session, SessionGone, session_id
-from stores.users import User
 
+_REVOKING = ("revoked", "blocked")
 _PUBLIC_ID = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 
 
@@ -72,7 +72,7 @@ async def _find(backend: Backend, token: str, now: int) -> Session:
 async def log_out(backend: Backend, token: str, address: str) -> None:
     """Ends the session of this token, everywhere, before it returns. Raises as `verify` does."""
     verified = await verify(backend, token, address)
-    await _end(backend, [verified.session.id], "logged_out")
+    await end_these(backend, [verified.session.id], "logged_out")
 
 
 async def own_sessions(backend: Backend, mine: Session) -> list[OwnSession]:
@@ -89,7 +89,7 @@ async def revoke_own(backend: Backend, mine: Session, public_id: str) -> Ended:
 
     Raises NoSuchSession (also for somebody else's), AmbiguousSession.
     """
-    wanted = _checked(public_id)
+    wanted = checked(public_id)
     live = await backend.sessions.live(mine.user_id, mine.appid, backend.now())
     fitting = [each.id for each in live if each.id.hex().startswith(wanted)]
     if len(fitting) > 1:
@@ -99,7 +99,9 @@ async def revoke_own(backend: Backend, mine: Session, public_id: str) -> Ended:
         ended_before = await backend.logins.beginning_with(wanted)
         if not any(login.user_id == mine.user_id for login in ended_before):
             raise NoSuchSession
-    return await _end(backend, fitting, "revoked")
+    ended = await end_these(backend, fitting, "revoked")
+    await _tell(backend, mine, ended.sessions)
+    return ended
 
 
 async def revoke_others(backend: Backend, mine: Session) -> Ended:
@@ -109,14 +111,20 @@ async def revoke_others(backend: Backend, mine: Session) -> Ended:
         live = await backend.sessions.live(mine.user_id, mine.appid, backend.now())
         others = [each.id for each in live if each.id != mine.id]
         if not others:
+            await _tell(backend, mine, ended)
             return Ended(ended, 1 if ended else 0)
-        ended += (await _end(backend, others, "revoked")).sessions
+        ended += (await end_these(backend, others, "revoked")).sessions
+
+
+async def _tell(backend: Backend, mine: Session, count: int) -> None:
+    if count:
+        await tell(backend, "session.revoked", mine.appid, scope="own", count=count, user_id=mine.user_id)
 
 
 async def find_session(backend: Backend, public_id: str) -> Login:
     """The login of a public id or its beginning, live or not. Raises NoSuchSession, AmbiguousSession, UsersAway."""
     await backend.logins.flush()
-    found = await backend.logins.beginning_with(_checked(public_id))
+    found = await backend.logins.beginning_with(checked(public_id))
     if len(found) > 1:
         raise AmbiguousSession
     if not found:
@@ -124,56 +132,32 @@ async def find_session(backend: Backend, public_id: str) -> Login:
     return found[0]
 
 
-async def revoke(backend: Backend, by: Actor, public_id: str, *, reason: str | None = None) -> Ended:
-    """Ends one session. One that has ended already is no error and counts 0.
+async def end_all_of(backend: Backend, user_id: int, appid: str, reason: Reason, *, reset_keys: bool = True) -> Ended:
+    """Ends every session of one person, as part of another deed; some at a time, for nobody else shall wait.
 
-    Raises as `find_session` does, and AuditAway.
+    Without `reset_keys` their keys stay what they are at WeChat, whatever RESET_KEY_ON_REVOKE says.
     """
-    wanted = _checked(public_id)
-    if len(wanted) < 64:  # a whole id needs no list to be looked up in
-        wanted = (await find_session(backend, wanted)).id.hex()
-    async with written_down(backend, by, "session.revoke", target=f"session:{wanted}", reason=reason):
-        return await _end(backend, [bytes.fromhex(wanted)], "revoked")
-
-
-async def revoke_user(backend: Backend, by: Actor, user: User, *, reason: str | None = None) -> Ended:
-    """Ends every session of one person. Raises AuditAway."""
-    async with written_down(backend, by, "user.revoke", target=f"user:{user.id}", appid=user.appid, reason=reason):
-        return await end_all_of(backend, user.id, user.appid, "revoked")
-
-
-async def end_all_of(backend: Backend, user_id: int, appid: str, reason: Reason) -> Ended:
-    """Ends every session of one person, as part of another deed; some at a time, for nobody else shall wait."""
     count = 0
     while (ended := await backend.sessions.end_some(user_id, appid, reason, backend.now())) is not None:
         backend.logins.ended([session.id for session in ended], reason, backend.now())
         count += len(ended)
+        if reset_keys and reason in _REVOKING:
+            backend.key_resets.after(ended)
     return Ended(count, 1 if count else 0)
 
 
-async def revoke_everybody(backend: Backend, by: Actor, *, reason: str | None = None) -> Ended:
-    """Ends every session of every mini program, by one number each, at once at any size. Raises AuditAway.
-
-    The number is raised in SQL first, so that it outlives a session store that forgets. Counts sessions; whose they
-    were is not counted, because that would be a scan (`users` is 0).
-    """
-    appids = await backend.epochs.know(app.appid for app in backend.settings.apps)
-    ended = sum([await backend.sessions.count(appid, backend.now()) for appid in appids])
-    async with written_down(backend, by, "everybody.revoke", count=ended, reason=reason):
-        for appid in appids:
-            await backend.epochs.raise_for(appid)
-        await backend.sessions.set_epochs(await backend.epochs.all())
-    return Ended(ended, 0)
-
-
-def _checked(public_id: str) -> str:
+def checked(public_id: str) -> str:
+    """A public id, or at least 8 characters of one. Raises NoSuchSession."""
     if not _PUBLIC_ID.fullmatch(public_id):
         raise NoSuchSession
     return public_id
 
 
-async def _end(backend: Backend, ids: Iterable[bytes], reason: Reason) -> Ended:
+async def end_these(backend: Backend, ids: Iterable[bytes], reason: Reason, *, undo_by: str | None = None) -> Ended:
+    """Ends these sessions as part of another deed, and notes it in their facts."""
     now = backend.now()
-    ended = await backend.sessions.end(ids, reason, now)
+    ended = await backend.sessions.end(ids, reason, now, undo_by)
     backend.logins.ended([session.id for session in ended], reason, now)
+    if reason in _REVOKING:
+        backend.key_resets.after(ended)
     return Ended(len(ended), len({session.user_id for session in ended}))

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import logging
+import os
 import re
-import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -14,6 +14,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from actions import Backend, InvalidProfile
 from handlers.body import JsonObject, read_object
+from handlers.meter import NO_NUMBER, Meter
 from handlers.refusals import (
     UNEXPECTED,
     BadRequest,
@@ -27,7 +28,10 @@ from handlers.refusals import (
 from stores.sessions import SessionGone
 
 log = logging.getLogger("menshen.http")
+access = logging.getLogger("menshen.access")
 T = TypeVar("T")
+
+CLIENT_HUNG_UP = 499  # nginx's number for a client that did not wait for its answer; it is only logged, never sent
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
 
@@ -38,6 +42,10 @@ API_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+BODY_TYPE = "X-Menshen-Body-Type"  # the door sets it, whatever the client sent under this name
+
 
 @dataclass(frozen=True)
 class Intake:
@@ -46,6 +54,7 @@ class Intake:
     most_bytes: int = 16 * 1024
     types: tuple[str, ...] = ("application/json",)  # none named: any will do, the body is not read
     type_may_be_missing: bool = False
+    read_by_handler: bool = False  # Tornado's readers of forms shall not see it; its type is in BODY_TYPE
 
 
 @dataclass
@@ -55,6 +64,7 @@ class Traffic:
     draining: bool = False
     under_way: int = 0
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
+    meter: Meter = field(default_factory=Meter)
 
     def begin(self) -> None:
         """A request reached its handler."""
@@ -68,10 +78,31 @@ class Traffic:
             self.quiet.set()
 
 
+class _Ids:
+    """Random ids of 64 bits, fetched from the kernel many at a time: one by one they cost more than the rest of an id.
+
+    They are no secrets and open nothing; random they are so that those of several processes never meet.
+    """
+
+    def __init__(self) -> None:
+        self._ready: list[str] = []
+        os.register_at_fork(after_in_child=self._ready.clear)  # a worker must not hand out its parent's
+
+    def new(self) -> str:
+        """An id that nobody had before."""
+        if not self._ready:
+            fresh = os.urandom(8 * 256).hex()
+            self._ready.extend(fresh[start : start + 16] for start in range(0, len(fresh), 16))
+        return self._ready.pop()
+
+
+_ids = _Ids()
+
+
 def request_id_of(request: HTTPServerRequest) -> str:
     """The id that a proxy gave the request, if it is one that cannot forge a log line; a new one otherwise."""
     given = request.headers.get("X-Request-Id", "")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if given and _REQUEST_ID.fullmatch(given) else _ids.new()
 
 
 class Handler(RequestHandler):
@@ -81,6 +112,8 @@ class Handler(RequestHandler):
     backend: Backend
     request_id: str
     hung_up = False
+    metered: ClassVar[str] = "other"  # under which name its answers are counted
+    errcode: int | None = None  # of a refusal
 
     def initialize(self, backend: Backend, traffic: Traffic) -> None:
         """Called by Tornado for each request, with what server.py put into the routes."""
@@ -103,6 +136,8 @@ class Handler(RequestHandler):
     def on_finish(self) -> None:
         """Called by Tornado when the answer is out."""
         self.traffic.end()
+        errcode = self.errcode if self.errcode is not None else 0 if self.get_status() < 400 else NO_NUMBER
+        self.traffic.meter.answered(self.metered, errcode, self.request.request_time())
 
     def on_connection_close(self) -> None:
         """Called by Tornado when the client has hung up before it had its answer."""
@@ -112,8 +147,7 @@ class Handler(RequestHandler):
         """Logs what nobody foresaw, with the request's id and without its URL; refusals are no news."""
         if value is None or isinstance(value, HTTPError | asyncio.CancelledError) or refusal(value):
             return
-        told = {"request_id": self.request_id}
-        log.error("request %s failed", self.request_id, exc_info=(type(value), value, tb), extra=told)
+        log_failure(value, self.request_id)
 
     @classmethod
     def allowed(cls) -> str:
@@ -141,24 +175,16 @@ class ApiHandler(Handler):
         """Called by Tornado with the exception that ended a handler."""
         error = (kwargs.get("exc_info") or (None, None, None))[1]
         row = row_for(status_code, error)
+        self.errcode = row.errcode
         for name, value in headers(row).items():
             self.set_header(name, value)
         if row.status == 405:
             self.set_header("Allow", self.allowed())
         self.set_status(sent_status(row, self.backend.settings.api_status, self.request.path))
-        self._send(envelope(row, self.request_id, **self._more(error)))
+        self._send(envelope(row, self.request_id, **more_about(error, self.backend.settings.session_reasons)))
 
     def _send(self, body: dict[str, object]) -> None:
         self.finish(encoded(body))
-
-    def _more(self, error: BaseException | None) -> dict[str, object]:
-        """The field that is wrong, or why the session ended; nothing else of an exception is told."""
-        more: dict[str, object] = {}
-        if isinstance(error, BadRequest | InvalidProfile) and error.field:
-            more["field"] = error.field
-        if isinstance(error, SessionGone) and error.reason and self.backend.settings.session_reasons:
-            more["reason"] = error.reason
-        return more
 
     def body(self) -> JsonObject:
         """The JSON object of the body. Raises BadRequest."""
@@ -177,6 +203,40 @@ class ApiHandler(Handler):
             work.cancel()
 
 
+def more_about(error: BaseException | None, session_reasons: bool) -> dict[str, object]:
+    """The field that is wrong, or why the session ended (SESSION_REASONS); nothing else of an exception is told."""
+    more: dict[str, object] = {}
+    if isinstance(error, BadRequest | InvalidProfile) and error.field:
+        more["field"] = error.field
+    if isinstance(error, SessionGone) and error.reason and session_reasons:
+        more["reason"] = error.reason
+    return more
+
+
+def log_failure(error: BaseException, request_id: str) -> None:
+    """Logs what nobody foresaw, with the request's id and without its URL."""
+    told = {"request_id": request_id}
+    log.error("request %s failed", request_id, exc_info=(type(error), error, error.__traceback__), extra=told)
+
+
+def log_answer(request: HTTPServerRequest, status: int, request_id: str) -> None:
+    """One line per request: never the query, which may hold what somebody should not have put there."""
+    level = logging.WARNING if status >= 500 else logging.DEBUG
+    if not access.isEnabledFor(level):
+        return
+    access.log(
+        level,
+        "%s %s %d %.1f ms from %s, request %s",
+        request.method,
+        request.path,
+        status,
+        1000 * request.request_time(),
+        request.remote_ip,
+        request_id,
+        extra={"request_id": request_id},
+    )
+
+
 def row_for(status_code: int, error: BaseException | None) -> Refusal:
     """The table's row for an exception, and for Tornado's own refusals the row of the same status."""
     if error is not None and (found := refusal(error)):
@@ -192,7 +252,7 @@ def row_for(status_code: int, error: BaseException | None) -> Refusal:
 
 def encoded(body: dict[str, object]) -> str:
     """A body of ours as JSON, in the one way in which handlers and the door write it."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return _JSON.encode(body)
 
 
 def sent_status(row: Refusal, api_status: str, path: str) -> int:

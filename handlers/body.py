@@ -1,4 +1,4 @@
-"""Reads a JSON body strictly, because Python's own reader is kinder than a boundary may be.
+"""Reads a body strictly, because Python's own reader is kinder than a boundary may be.
 
 It takes NaN, keeps the last of two equal keys, and lets through halves of surrogate pairs that no database stores. Each
 of these is a way to be read differently by two programs (OWASP ASVS 1.5.3, 15.3.5).
@@ -7,10 +7,13 @@ of these is a way to be read differently by two programs (OWASP ASVS 1.5.3, 15.3
 import json
 import math
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from handlers.refusals import BadRequest
 
 JsonObject = dict[str, Any]
+
+_MOST_FIELDS = 50
 
 
 def read_object(body: bytes) -> JsonObject:
@@ -30,6 +33,17 @@ def read_object(body: bytes) -> JsonObject:
     if not isinstance(found, dict):
         raise BadRequest
     return found
+
+
+def read_form(text: bytes) -> JsonObject:
+    """The fields of a form's body, or of a URL's query. Raises BadRequest for bad UTF-8 and for a field given twice."""
+    try:
+        pairs = parse_qsl(
+            text.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=_MOST_FIELDS
+        )
+        return _no_key_twice(pairs)
+    except ValueError:
+        raise BadRequest from None
 
 
 def text_field(body: JsonObject, name: str) -> str:

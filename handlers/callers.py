@@ -15,6 +15,14 @@ Network = IPv4Network | IPv6Network
 _MOST_HOPS = 20
 # The Referer of every wx.request is fixed by WeChat: https://servicewechat.com/APPID/VERSION/page-frame.html
 _REFERER = re.compile(r"https://servicewechat\.com/[A-Za-z0-9]{1,32}/([A-Za-z0-9.]{1,32})/page-frame\.html", re.ASCII)
+# What a phone calls itself is printable ASCII or nothing: it comes from outside and goes into lists.
+_MOST_READ = 1_000
+_WECHAT = re.compile(r"\bMicroMessenger/(\d{1,4}(?:\.\d{1,6}){0,4})", re.ASCII)
+_ANDROID = re.compile(r"\(Linux;(?: U;)? Android (\d[\d.]{0,9});([^();]{1,64})", re.ASCII)
+_IOS = re.compile(r"\((iPhone|iPad|iPod)[^()]*? OS (\d{1,3}(?:_\d{1,3}){0,2})", re.ASCII)
+_HARMONY = re.compile(r"\((?:Phone|Tablet); OpenHarmony (\d[\d.]{0,9})", re.ASCII)
+_MOST_DEVICE = 64
+_MOST_WECHAT = 16
 _PLATFORMS = (
     ("wechatdevtools", "devtools"),
     ("ohos", "harmony"),
@@ -36,9 +44,9 @@ class Addresses:
 
     def settle(self, request: HTTPServerRequest) -> None:
         """Puts the client's address and the outer protocol into the request, where a trusted proxy told them."""
-        peer = _address(request.remote_ip)
         forwarded = request.headers.get_list("X-Forwarded-For")
-        if peer is None or not forwarded:
+        peer = _address(request.remote_ip) if forwarded else None
+        if peer is None:
             return
         if self._trusts(peer):
             request.remote_ip = str(self._client(peer, ",".join(forwarded)))
@@ -82,7 +90,28 @@ def caller_of(request: HTTPServerRequest) -> Caller:
     """The caller of a request whose address is settled."""
     version, environment = _version(request.headers.get("Referer", ""))
     platform = _platform(request.headers.get("User-Agent", ""))
-    return Caller(request.remote_ip or "unknown", platform, version, environment)
+    agent = request.headers.get("User-Agent", "")[:_MOST_READ]
+    return Caller(request.remote_ip or "unknown", platform, version, environment, _device(agent), _wechat(agent))
+
+
+def _device(user_agent: str) -> str | None:
+    """The model and its system, as far as the phone says: `Pixel 7, Android 14`, `iPhone, iOS 17.4`."""
+    if found := _ANDROID.search(user_agent):
+        model = found[2].partition(" Build/")[0].strip()
+        said = f"{model}, Android {found[1]}" if model else f"Android {found[1]}"
+    elif found := _IOS.search(user_agent):
+        said = f"{found[1]}, iOS {found[2].replace('_', '.')}"
+    elif found := _HARMONY.search(user_agent):
+        said = f"OpenHarmony {found[1]}"
+    else:
+        return None
+    return said[:_MOST_DEVICE] if said.isascii() and said.isprintable() else None
+
+
+def _wechat(user_agent: str) -> str | None:
+    """The version of WeChat."""
+    found = _WECHAT.search(user_agent)
+    return found[1][:_MOST_WECHAT] if found else None
 
 
 def _platform(user_agent: str) -> str | None:

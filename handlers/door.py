@@ -5,15 +5,17 @@ they arrive, so the phone gets our own answer, no "100 Continue" goes out for a 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, RequestStartLine, ResponseStartLine
 from tornado.routing import Router
 from tornado.web import Application
 
-from handlers.base import API_HEADERS, Handler, Intake, encoded, request_id_of, sent_status
+from handlers.base import API_HEADERS, BODY_TYPE, Handler, Intake, encoded, request_id_of, sent_status
 from handlers.callers import Addresses
+from handlers.hot import METHODS, PATH, HotRoad, Knock, Verifying
 from handlers.refusals import (
+    BadRequest,
     BodyTooLarge,
     Misdirected,
     NoSuchResource,
@@ -29,38 +31,97 @@ from handlers.refusals import (
 # hang up.
 SWALLOWED_BYTES = 1024 * 1024
 _NO_LIMIT = 2**62
+Side = Literal["both", "public", "operators"]
 
 
 class Door(Router):
     """Stands before the application: settles who calls, turns away what no handler should see."""
 
     def __init__(
-        self, application: Application, addresses: Addresses, allowed_hosts: Sequence[str], api_status: str
+        self,
+        application: Application,
+        addresses: Addresses,
+        allowed_hosts: Sequence[str],
+        api_status: str,
+        hot: HotRoad,
+        side: Side = "both",
     ) -> None:
+        """`side` says whose listener this is: without one of their own, operators share the public one."""
+        self._side = side
         self._application = application
+        self._hot = hot
         self._addresses = addresses
         self._allowed_hosts = frozenset(_bare(host) for host in allowed_hosts)
         self._api_status = api_status
+
+    def start_request(self, server_conn: object, request_conn: Any) -> HTTPMessageDelegate:
+        """Called by the server for each request, before its headers are there."""
+        return _Arriving(self, server_conn, request_conn)
+
+    def by_application(self, server_conn: object, request_conn: Any) -> HTTPMessageDelegate:
+        """What Tornado makes of a request; it asks `find_handler`."""
+        return super().start_request(server_conn, request_conn)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
         """Called by Tornado when the headers of a request are there."""
         connection: Any = request.connection
         connection.set_max_body_size(_NO_LIMIT)  # Tornado's own limit answers with an empty 400; ours are below
         self._addresses.settle(request)
+        if getattr(connection.stream, "bare_line_feed", False):
+            # A proxy before us may have seen another request in the same bytes (OWASP ASVS 4.2.1).
+            return self._refuse(request, BadRequest(), hang_up=True)
         if self._allowed_hosts and _bare(request.host_name) not in self._allowed_hosts:
             return self._refuse(request, Misdirected())
         if "%00" in request.path or not request.path.isprintable():
             return self._refuse(request, NoSuchResource())  # Tornado's file handler answers 500 to it
+        if not _stands_on(self._side, request.path):
+            return self._refuse(request, NoSuchResource())
+        request.inside = self._side == "operators"  # type: ignore[attr-defined]  # read by handlers.metrics alone
+        if request.path == PATH and request.method in METHODS:
+            verifying = Verifying(self._hot, request)
+            if not _has_body(request.headers):
+                return verifying
+            return _Judging(request, verifying, self._hot.intake, self._refuse)
         delegate: Any = self._application.find_handler(request)
         handler = getattr(delegate, "handler_class", None)
         intake = handler.intake if isinstance(handler, type) and issubclass(handler, Handler) else Intake()
         return _Judging(request, delegate, intake, self._refuse)
 
-    def _refuse(self, request: HTTPServerRequest, error: Exception) -> "_Refusing":
+    def _refuse(self, request: HTTPServerRequest, error: Exception, *, hang_up: bool = False) -> "_Refusing":
         row = refusal(error)
         if row is None:
             raise AssertionError("the door refuses only with rows of the table")
-        return _Refusing(request, row, sent_status(row, self._api_status, request.path))
+        return _Refusing(request, row, sent_status(row, self._api_status, request.path), hang_up=hang_up)
+
+
+class _Arriving(HTTPMessageDelegate):
+    """A request until its headers are there: then it is one for the hot road, or one that Tornado reads in full."""
+
+    def __init__(self, door: Door, server_conn: object, request_conn: Any) -> None:
+        self._door = door
+        self._server_conn = server_conn
+        self._request_conn = request_conn
+        self._delegate: HTTPMessageDelegate | None = None
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        if isinstance(start_line, RequestStartLine) and start_line.path == PATH and start_line.method in METHODS:
+            self._delegate = self._door.find_handler(Knock(self._request_conn, start_line, headers))
+        else:
+            self._delegate = self._door.by_application(self._server_conn, self._request_conn)
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._delegate.data_received(chunk) if self._delegate else None
+
+    def finish(self) -> None:
+        if self._delegate:
+            self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        if self._delegate:
+            self._delegate.on_connection_close()
 
 
 class _Judging(HTTPMessageDelegate):
@@ -87,6 +148,8 @@ class _Judging(HTTPMessageDelegate):
             headers.pop("Content-Type", None)  # judged only where there is a body; Tornado would try to parse nothing
         elif error := _unacceptable(headers, self._intake):
             self._turn_away(error)
+        elif self._intake.read_by_handler:
+            headers[BODY_TYPE] = headers.pop("Content-Type", "")
         return self._delegate.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
@@ -110,8 +173,9 @@ class _Judging(HTTPMessageDelegate):
 class _Refusing(HTTPMessageDelegate):
     """Answers with a row of the table: at once when the body awaits our consent or is large, else after it."""
 
-    def __init__(self, request: HTTPServerRequest, row: Refusal, status: int) -> None:
-        """`status` is what goes out, which API_STATUS may make 200."""
+    def __init__(self, request: HTTPServerRequest, row: Refusal, status: int, *, hang_up: bool = False) -> None:
+        """`status` is what goes out, which API_STATUS may make 200; `hang_up` trusts nothing that follows."""
+        self._hang_up = hang_up
         self._request = request
         self._row = row
         self._status = status
@@ -122,7 +186,7 @@ class _Refusing(HTTPMessageDelegate):
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
         length = headers.get("Content-Length", "0")
-        if "Expect" in headers or not length.isdigit() or int(length[:20]) > SWALLOWED_BYTES:
+        if self._hang_up or "Expect" in headers or not length.isdigit() or int(length[:20]) > SWALLOWED_BYTES:
             self._answer(then_hang_up=True)
             self._connection.finish()  # before the body was read: Tornado hangs up after the answer
         return None
@@ -154,6 +218,14 @@ class _Refusing(HTTPMessageDelegate):
             fields["Connection"] = "close"
         sent = b"" if self._request.method == "HEAD" else body
         self._connection.write_headers(ResponseStartLine("HTTP/1.1", self._status, ""), HTTPHeaders(fields), sent)
+
+
+def _stands_on(side: Side, path: str) -> bool:
+    """Whether a listener serves a path. Machines ask each whether it lives."""
+    if side == "both" or path in ("/healthz", "/readyz"):
+        return True
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return (first in ("admin", "metrics", "static")) == (side == "operators")
 
 
 def _bare(host: str) -> str:

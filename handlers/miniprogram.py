@@ -4,10 +4,13 @@ from typing import Any
 
 import actions
 from actions import Actor, LoggedIn, OwnSession, Verified
+from actions.avatars import public_address
 from handlers.base import ApiHandler, Intake
 from handlers.body import JsonObject, optional_text, text_field
 from handlers.callers import caller_of
 from handlers.carriers import bearer, token_of
+from handlers.refusals import UNEXPECTED, refusal
+from stores.avatars import AvatarFacts
 from stores.users import Profile, User
 
 
@@ -22,15 +25,19 @@ class PersonHandler(ApiHandler):
     async def verified(self, token: str | None = None) -> Verified:
         """The session of the request's token; see actions.verify for what it raises."""
         caller = caller_of(self.request)
-        given = token_of(self.request) if token is None else token  # an empty token is a token too
+        given = self.carried() if token is None else token  # an empty token is a token too
         return await actions.verify(self.backend, given, caller.limited_as)
+
+    def carried(self, body: JsonObject | None = None) -> str:
+        """The request's token, wherever COMPAT lets it stand; `body` is given where it may hold one."""
+        return token_of(self.request, body, self.backend.settings.compat)
 
     def profile(self, user: User) -> dict[str, Any]:
         """A person as their own phone sees them; never the session_key, the openid only by EXPOSE_OPENID."""
         found: dict[str, Any] = {
             "id": user.id,
             "nickname": user.nickname,
-            "avatar_url": user.avatar_url,
+            "avatar_url": public_address(self.backend, user.avatar_url),
             "phone": masked(user.phone),
             "created_at": user.created_at,
         }
@@ -42,22 +49,34 @@ class PersonHandler(ApiHandler):
 class Login(PersonHandler):
     """POST /api/login"""
 
+    metered = "login"
+
     async def post(self) -> None:
         """Exchanges the code of wx.login for a token."""
         body = self.body()
         code, appid = text_field(body, "code"), optional_text(body, "appid")
-        replaces = bearer(self.request)
-        logged_in = await self.unless_hung_up(
-            actions.log_in(self.backend, code=code, appid=appid, caller=caller_of(self.request), replaces=replaces)
+        replaces = bearer(self.request, self.backend.settings.compat)
+        login = actions.log_in(
+            self.backend,
+            code=code,
+            appid=appid,
+            caller=caller_of(self.request),
+            replaces=replaces,
+            phone_code=optional_text(body, "phone_code"),
         )
+        logged_in = await self.unless_hung_up(login)
         self.answer(**self._told(logged_in))
 
     def _told(self, logged_in: LoggedIn) -> dict[str, Any]:
-        return {
+        told: dict[str, Any] = {
             "token": logged_in.token,
             "expires_in": logged_in.expires_in,
             "user": self.profile(logged_in.user) | {"new": logged_in.new},
         }
+        if logged_in.phone_trouble is not None:
+            row = refusal(logged_in.phone_trouble) or UNEXPECTED
+            told["phone_error"] = {"errcode": row.errcode, "errmsg": row.errmsg}
+        return told
 
 
 class TokenHandler(PersonHandler):
@@ -68,7 +87,7 @@ class TokenHandler(PersonHandler):
     def token(self) -> str:
         """The request's token, wherever it may stand here."""
         body: JsonObject | None = self.body() if self.request.body else None
-        return token_of(self.request, body)
+        return self.carried(body)
 
 
 class Verify(TokenHandler):
@@ -76,7 +95,7 @@ class Verify(TokenHandler):
 
     async def get(self) -> None:
         """Says whose token it is."""
-        self._tell(await self.verified(token_of(self.request)))
+        self._tell(await self.verified())
 
     head = get
 
@@ -146,6 +165,7 @@ class Export(PersonHandler):
                 "created_at": user.created_at,
                 "last_login_at": user.last_login_at,
             },
+            avatar=_picture(copy.avatar),
             logins=[
                 {
                     "id": login.id.hex(),
@@ -163,6 +183,12 @@ class Export(PersonHandler):
         )
 
     head = get
+
+
+def _picture(facts: AvatarFacts | None) -> dict[str, Any] | None:
+    if facts is None:
+        return None
+    return {"path": facts.path, "type": facts.kind, "bytes": facts.size_bytes, "created_at": facts.at}
 
 
 class MySessions(PersonHandler):

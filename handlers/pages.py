@@ -46,8 +46,10 @@ _templates = Environment(
 @cache
 def words_in(language: str) -> SimpleNamespace:
     """All words of the pages in a language (`zh_CN` or `en`), by page and name: `words.playground.title`."""
-    text = (TEMPLATES / "words" / f"{language}.json").read_text("utf-8")
-    found: SimpleNamespace = json.loads(text, object_hook=lambda pairs: SimpleNamespace(**pairs))
+    found = SimpleNamespace()
+    for path in sorted((TEMPLATES / "words").glob(f"*{language}.json")):
+        text = path.read_text("utf-8")
+        found.__dict__.update(vars(json.loads(text, object_hook=lambda pairs: SimpleNamespace(**pairs))))
     return found
 
 
@@ -75,9 +77,12 @@ def refuse_cross_origin(request: HTTPServerRequest) -> None:
     A browser says so itself in Sec-Fetch-Site or Origin, which no page can forge; what says neither is no browser, or
     one so old that its caller needs another proof too.
     """
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    site = request.headers.get("Sec-Fetch-Site")
+    if site not in (None, "same-origin", "none"):
         raise CrossOrigin
     origin = request.headers.get("Origin")
+    if origin == "null" and site == "same-origin":
+        return  # our Referrer-Policy makes browsers leave the name out of a form's own Origin (Fetch, section 3.2)
     # Compared as text: urlsplit raises on an Origin such as "http://[". The scheme may differ behind a proxy.
     if origin is not None and origin.lower().partition("://")[2] != request.host.lower():
         raise CrossOrigin
@@ -87,12 +92,15 @@ class PageHandler(Handler):
     """A handler that answers with a page, in Chinese or English."""
 
     intake: ClassVar[Intake] = Intake(types=("application/x-www-form-urlencoded",))
+    refused_template: ClassVar[str] = "refused.html"
 
     def set_default_headers(self) -> None:
         """See Handler."""
         super().set_default_headers()
         for name, value in PAGE_HEADERS.items():
             self.set_header(name, value)
+        if self.request.protocol == "https":  # OWASP ASVS 3.4.1; over http a browser ignores it
+            self.set_header("Strict-Transport-Security", "max-age=31536000")
 
     @property
     def chosen(self) -> str | None:
@@ -131,8 +139,9 @@ class PageHandler(Handler):
             self.set_header("Allow", self.allowed())
         self.set_status(row.status)
         told = vars(words_in(self.language).refused)
-        sentence = told.get(f"status_{row.status}", told["status_5xx" if row.status >= 500 else "status_4xx"])
-        self.show("refused.html", status=row.status, sentence=sentence, request_id=self.request_id)
+        by_status = told.get(f"status_{row.status}", told["status_5xx" if row.status >= 500 else "status_4xx"])
+        sentence = told.get(f"errcode_{row.errcode}", by_status)
+        self.show(self.refused_template, status=row.status, sentence=sentence, request_id=self.request_id)
 
 
 class NoPage(PageHandler):

@@ -10,11 +10,23 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import actions
+from actions import passwords, signing_in
+from actions.key_uses import TooManyCalls
+from actions.pictures import NoPicture, PictureTooLarge, TooManyPictures
+from actions.push import NoPushHere
+from actions.questions import BadQuestion
+from actions.service_keys import ScopeMissing, WrongKey
+from stores.attempts import MustWait
 from stores.audit import AuditAway
+from stores.avatars import NoSuchAvatar
 from stores.errors import SessionsAway, StoreAway, StoreFull, UsersAway
+from stores.operators import LastAdmin, LinkGone, NoSuchOperator
 from stores.sessions import SessionGone, TooManySessions
 from stores.users import NoSuchUser, SignupClosed, UserBlocked
+from wechat import crypto
 from wechat import errors as wechat
+from wechat.calls import CannotRelay
+from wechat.push import NotSigned, PushUnreadable
 
 Retry = Literal["login", "backoff", "fix", "never"]
 
@@ -59,6 +71,18 @@ class CrossOrigin(Exception):
     """A page of somebody else's sent the request (OWASP ASVS 3.5.1)."""
 
 
+class RoleTooLow(Exception):
+    """The operator's role does not reach this page or deed."""
+
+
+class InsecureSignIn(Exception):
+    """A password would have come over plain http from another machine."""
+
+
+class TooManyStreams(Exception):
+    """As many pages follow what happens as this process keeps up to date."""
+
+
 class Misdirected(Exception):
     """The Host is none of ALLOWED_HOSTS."""
 
@@ -92,29 +116,58 @@ UNEXPECTED = Refusal(500, 500001, "something went wrong here", "server_error", "
 TABLE: dict[type[Exception], Refusal] = {
     BadRequest: _invalid(400001, "body must be a JSON object with the fields of the right type"),
     actions.InvalidProfile: _invalid(400001, "body must be a JSON object with the fields of the right type"),
+    actions.InvalidBlock: _invalid(400001, "a block needs a reason, and an end within ten years if it has one"),
+    actions.InvalidNote: _invalid(400001, "a note is one line of at most 500 characters"),
+    BadQuestion: _invalid(400001, "a filter has a value that it cannot have"),
+    actions.BadSelection: _invalid(400001, "from 1 to 500 sessions can be chosen at once"),
     actions.AmbiguousSession: _invalid(400001, "the beginning of the id fits more than one session"),
     TwoCarriers: _invalid(400002, "token was sent in more than one place"),
     actions.CodeMalformed: _invalid(400003, "code has an impossible form"),
     actions.UnknownApp: _invalid(400004, "appid is unknown or missing"),
     TokenInQuery: _invalid(400005, "token is not accepted in the URL"),
+    crypto.DataRefused: _invalid(400006, "the data is not acceptable: log in, then fetch it anew"),
+    wechat.PhoneCodeRefused: Refusal(
+        400, 40029, "phone code is invalid or has expired: tap the button again", "invalid_grant", "fix"
+    ),
     wechat.CodeRefused: Refusal(400, 40029, "code is invalid or has expired", "invalid_grant", "login"),
     wechat.CodeUsed: Refusal(400, 40163, "code was used before", "invalid_grant", "login"),
     NoToken: Refusal(401, 401001, "no token was sent", None, "login"),
     SessionGone: Refusal(401, 401002, "session is not valid", "invalid_token", "login"),
     NoSuchUser: Refusal(401, 401002, "session is not valid", "invalid_token", "login"),
+    WrongKey: Refusal(401, 401003, "the service key is not valid", "invalid_client", "fix"),
+    CannotRelay: Refusal(403, 403001, "this path of WeChat's is not passed on", "insufficient_scope", "never"),
+    ScopeMissing: Refusal(403, 403001, "the service key is not for this", "insufficient_scope", "never"),
+    RoleTooLow: Refusal(403, 403001, "your role does not allow this", "insufficient_scope", "never"),
     CrossOrigin: Refusal(403, 403002, "the request came from another site's page", "cross_origin", "never"),
     UserBlocked: Refusal(403, 403003, "this user may not log in", "access_denied", "never"),
     SignupClosed: Refusal(403, 403004, "new users are not accepted", "access_denied", "never"),
     TooManySessions: Refusal(403, 403005, "this user has too many sessions", "access_denied", "never"),
+    InsecureSignIn: Refusal(403, 403006, "operators sign in over https", "access_denied", "fix"),
+    signing_in.NeedsPassword: Refusal(403, 403007, "the password is needed again", "access_denied", "fix"),
+    LastAdmin: Refusal(403, 403008, "the last admin stays one", "access_denied", "never"),
+    NotSigned: Refusal(403, 403009, "the signature does not hold", "access_denied", "fix"),
+    PushUnreadable: Refusal(403, 403009, "the signature does not hold", "access_denied", "fix"),
     wechat.UserHighRisk: Refusal(403, 40226, "WeChat does not let this user log in", "access_denied", "never"),
     NoSuchResource: Refusal(404, 404001, "no such resource", "not_found", "fix"),
     actions.NoSuchSession: Refusal(404, 404001, "no such resource", "not_found", "fix"),
+    NoPushHere: Refusal(404, 404001, "no such resource", "not_found", "fix"),
+    NoSuchAvatar: Refusal(404, 404001, "no such resource", "not_found", "fix"),
+    NoSuchOperator: Refusal(404, 404001, "no such resource", "not_found", "fix"),
+    LinkGone: Refusal(404, 404001, "no such resource", "not_found", "fix"),
     WrongMethod: _invalid(405001, "method is not allowed here", 405),
     BodyTooLarge: _invalid(413001, "body is too large", 413),
+    PictureTooLarge: _invalid(413001, "body is too large", 413),
     WrongMediaType: _invalid(415001, "content type or encoding is not accepted here", 415),
+    NoPicture: _invalid(415001, "content type or encoding is not accepted here", 415),
     Misdirected: Refusal(421, 421001, "this host is not served here", "misdirected", "fix"),
     actions.TooManyLogins: Refusal(429, 429001, "too many requests from this address", "slow_down", "backoff"),
     actions.TooManyUnknownTokens: Refusal(429, 429001, "too many requests from this address", "slow_down", "backoff"),
+    TooManyCalls: Refusal(429, 429001, "too many requests with this service key", "slow_down", "backoff"),
+    TooManyPictures: Refusal(429, 429001, "too many requests from this address", "slow_down", "backoff"),
+    actions.CallsUsedUp: Refusal(429, 429001, "too many requests of this user", "slow_down", "backoff"),
+    TooManyStreams: Refusal(429, 429001, "too many requests from this address", "slow_down", "backoff", 5),
+    MustWait: Refusal(429, 429002, "too many attempts to sign in", "slow_down", "backoff"),
+    passwords.TooManyHashes: Refusal(429, 429002, "too many attempts to sign in", "slow_down", "backoff"),
     wechat.WeChatMisconfigured: Refusal(502, 502001, "login is misconfigured", "upstream_config", "backoff"),
     wechat.WeChatUnusable: Refusal(502, 502002, "WeChat's answer was unusable", "upstream_invalid", "login"),
     SessionsAway: _unavailable(503001, "sessions cannot be looked up now"),
@@ -134,6 +187,8 @@ def refusal(error: BaseException) -> Refusal | None:
     if isinstance(error, actions.CodeSpent):
         # Whatever is down: the phone's code is gone, so "keep what you have" would leave it with nothing.
         return replace(refusal(error.cause) or UNEXPECTED, retry="login")
+    if isinstance(error, actions.CallFailed):
+        return replace(refusal(error.cause) or UNEXPECTED, retry=error.retry)
     for kind in type(error).__mro__:
         if found := TABLE.get(kind):
             seconds = getattr(error, "retry_after_seconds", None)

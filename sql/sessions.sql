@@ -30,6 +30,33 @@ VALUES (:id, :user_id, :appid, :epoch, :created_at, :ends_at, :expires_at, :open
 UPDATE session SET reason = :reason, sealed_key = NULL, expires_at = :now
 WHERE id = :id AND reason IS NULL AND expires_at > :now;
 
+-- end_session_for_now: it ends now as well, and until the moment given it may be brought back; its key waits as long
+UPDATE session
+SET reason = :reason, undo_by = :by, undo_until = :until, undo_expires_at = expires_at, expires_at = :now
+WHERE id = :id AND reason IS NULL AND expires_at > :now;
+
+-- forbid_return: what was ended for now is ended for good, unless it was the same person who ends it again
+UPDATE session SET sealed_key = NULL, undo_by = NULL, undo_until = NULL, undo_expires_at = NULL
+WHERE id IN (:ids) AND undo_until IS NOT NULL AND undo_by <> :by;
+
+-- forbid_return_of_user: none of a person's ended sessions can be brought back any more
+UPDATE session SET sealed_key = NULL, undo_by = NULL, undo_until = NULL, undo_expires_at = NULL
+WHERE user_id = :user_id AND undo_until IS NOT NULL;
+
+-- returning_sessions: what the same person ended less than a minute ago, as it was, with the counter of today
+SELECT s.id, s.user_id, s.appid, s.epoch, s.created_at, s.ends_at, s.undo_expires_at, s.sealed_key, NULL,
+       COALESCE(e.counter, 0)
+FROM session s LEFT JOIN epoch e ON e.appid = s.appid
+WHERE s.id IN (:ids) AND s.undo_until > :now AND s.undo_by = :by;
+
+-- people_let_in: who of these is neither blocked nor erased; a block at this very moment forbids the return itself
+SELECT id FROM user WHERE id IN (:user_ids) AND (state <> 'blocked' OR blocked_until <= :now);
+
+-- return_session: it holds again until the end that it had
+UPDATE session
+SET reason = NULL, expires_at = undo_expires_at, undo_by = NULL, undo_until = NULL, undo_expires_at = NULL
+WHERE id = :id AND undo_until > :now AND undo_by = :by;
+
 -- touch_session: use extends the life of a session that holds, never its value, never a dead one
 UPDATE session SET expires_at = :until
 WHERE id = :id AND reason IS NULL AND expires_at > :now AND expires_at < :until;
@@ -40,18 +67,26 @@ SELECT id FROM session WHERE expires_at < :before LIMIT :most;
 -- forget_sessions: they go
 DELETE FROM session WHERE id IN (:ids);
 
+-- missed_returns: sessions whose minute is over, a few at a time
+SELECT id FROM session WHERE undo_until <= :now LIMIT :most;
+
 -- expired_keys: sessions of an epoch gone by whose sealed key is still there, a few at a time
 SELECT id FROM session WHERE appid = :appid AND epoch < :epoch AND sealed_key IS NOT NULL LIMIT :most;
 
 -- wipe_keys: their keys go, and they are ended in the epoch of today, so that no sweep comes upon them again
-UPDATE session SET sealed_key = NULL, reason = 'revoked', epoch = :epoch, expires_at = :now
-WHERE id IN (:ids) AND reason IS NULL;
+UPDATE session
+SET sealed_key = NULL, reason = COALESCE(reason, 'revoked'), epoch = :epoch, expires_at = :now,
+    undo_by = NULL, undo_until = NULL, undo_expires_at = NULL
+WHERE id IN (:ids) AND sealed_key IS NOT NULL;
 
 -- epochs: the counter of every mini program that was ever served here
 SELECT appid, counter FROM epoch;
 
 -- epoch_of: one mini program's counter
 SELECT counter FROM epoch WHERE appid = :appid;
+
+-- epoch_raised: when everybody was put out of one mini program for the last time
+SELECT raised_at FROM epoch WHERE appid = :appid;
 
 -- know_app: a mini program is served here
 -- on sqlite
@@ -61,11 +96,11 @@ INSERT INTO epoch (appid, counter) VALUES (:appid, 0) ON DUPLICATE KEY UPDATE co
 
 -- raise_epoch: everybody's session in this mini program is over
 -- on sqlite
-INSERT INTO epoch (appid, counter) VALUES (:appid, 1)
-ON CONFLICT (appid) DO UPDATE SET counter = counter + 1;
+INSERT INTO epoch (appid, counter, raised_at) VALUES (:appid, 1, :at)
+ON CONFLICT (appid) DO UPDATE SET counter = counter + 1, raised_at = excluded.raised_at;
 -- on mysql
-INSERT INTO epoch (appid, counter) VALUES (:appid, 1)
-ON DUPLICATE KEY UPDATE counter = counter + 1;
+INSERT INTO epoch (appid, counter, raised_at) VALUES (:appid, 1, :at)
+ON DUPLICATE KEY UPDATE counter = counter + 1, raised_at = VALUES(raised_at);
 
 -- claim_code: whoever writes the row may ask WeChat about the code
 -- on sqlite

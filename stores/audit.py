@@ -9,9 +9,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from stores.db import Database, Row, Script, load
 from stores.errors import StoreTrouble
@@ -21,6 +22,10 @@ log = logging.getLogger("menshen.audit")
 SQL = load("audit.sql")
 FILE_NAME = "audit.log"
 _A_PAGE = 500
+LOOKED_THROUGH = 5_000  # rows that one page of a list looks through at the most
+_SKEW_SECONDS = 60  # the clocks of two servers may be so far apart, and then times do not follow the chain
+_FAR = 2**53
+T = TypeVar("T")
 
 
 class AuditAway(Exception):
@@ -45,7 +50,7 @@ class Entry:
     address: str | None
     request_id: str | None
     deed: str  # "session.revoke", "user.block", …
-    result: str  # "done", "failed" or "denied"
+    result: str  # "done", "failed", "denied" or "already ended"
     target: str | None = None  # "session:ab12…", "user:42"
     appid: str | None = None
     count: int | None = None
@@ -58,18 +63,50 @@ class Entry:
         return hashlib.sha256(before + content).digest()
 
 
+@dataclass(frozen=True)
+class Deeds:
+    """Which rows a list shows. None asks for nothing in particular; `appids` are those the operator may see."""
+
+    appids: tuple[str, ...] | None = None
+    actor: str | None = None
+    deed: str | None = None
+    result: str | None = None
+    target: str | None = None
+    at_from: int = 0
+    at_to: int = _FAR
+
+    def parameters(self) -> dict[str, Any]:
+        """As the statements take them."""
+        return {**self.__dict__, "anywhere": int(self.appids is None), "appids": list(self.appids or ())}
+
+
+@dataclass(frozen=True)
+class DeedsPage:
+    """Some rows, the newest first; `more` is the number before which the next page begins, None at the end.
+
+    `looked_back_to` is the moment down to which the rows were looked through, when that is why the page is not full.
+    """
+
+    entries: list[Entry]
+    more: int | None = None
+    looked_back_to: int | None = None
+
+
 class Audit:
     """The rows, in the database and in the file."""
 
     def __init__(self, db: Database, folder: Path) -> None:
         self._db = db
         self._path = folder / FILE_NAME
+        self.failures = 0  # rows that the database, or the file, did not take
+        self.file_takes = True  # whether the file took the last row that this process had for it
 
     async def add(self, entry: Entry) -> Entry:
         """Writes a row to both sinks; gives it with its number, 0 when only the file took it. Raises AuditAway."""
         try:
             added = await self._db.write(lambda: chained(entry))
         except StoreTrouble as trouble:
+            self.failures += 1
             if not await asyncio.to_thread(self._write_down, entry):
                 raise AuditAway from None
             log.error("an audit row stands only in %s: %s", FILE_NAME, trouble)
@@ -78,9 +115,45 @@ class Audit:
             log.error("audit row %d stands only in the database: %s cannot be written", added.n, FILE_NAME)
         return added
 
+    async def with_deed(self, entry: Entry, make: Callable[[], Script[T]]) -> T:
+        """Does a deed in SQL and adds its row in one transaction, so that neither stands without the other.
+
+        Gives what the deed's script returns. Raises what that raises, UsersAway, StoreFull; then neither stands.
+        """
+
+        def script() -> Script[tuple[T, Entry]]:
+            outcome = yield from make()
+            return outcome, (yield from chained(entry))
+
+        outcome, added = await self._db.write(script)
+        if not await asyncio.to_thread(self._write_down, added):
+            log.error("audit row %d stands only in the database: %s cannot be written", added.n, FILE_NAME)
+        return outcome
+
     async def newest(self, most: int, before_n: int = 2**62) -> list[Entry]:
         """The newest rows, before a place in the chain."""
         return [Entry(*row[:-1]) for row in await self._db.read(SQL["audit_newest"](n=before_n, most=most))]
+
+    async def page(self, deeds: Deeds, before_n: int = 2**62, most: int = 50) -> DeedsPage:
+        """The newest rows that fit, before a place in the chain. Looks through a bounded number of them."""
+        if deeds.target is not None:
+            window, page = SQL["window_audit_of"], SQL["page_audit_of"]
+        elif deeds.actor is not None:
+            window, page = SQL["window_audit_by"], SQL["page_audit_by"]
+        else:
+            window, page = SQL["window_audit"], SQL["page_audit"]
+        if deeds.at_to < _FAR:
+            last = await self._db.browse(SQL["audit_up_to"](at=deeds.at_to + _SKEW_SECONDS))
+            before_n = min(before_n, last[0][0] + 1 if last else 0)
+        first = await self._db.browse(SQL["audit_up_to"](at=deeds.at_from - _SKEW_SECONDS)) if deeds.at_from else []
+        asked = {**deeds.parameters(), "n": before_n}
+        begins = first[0][0] if first else 0
+        reach = await self._db.browse(window(**asked, stop=begins, window=LOOKED_THROUGH))
+        rows = await self._db.browse(page(**asked, stop=reach[0][0] if reach else begins, most=most + 1))
+        entries = [Entry(*row[:-1]) for row in rows]
+        if entries[most:]:
+            return DeedsPage(entries[:most], entries[most - 1].n)
+        return DeedsPage(entries, *reach[0]) if reach else DeedsPage(entries)
 
     async def verify(self) -> int:
         """Follows the whole chain; gives how many rows it has. Raises AuditBroken, UsersAway."""
@@ -115,7 +188,10 @@ class Audit:
             finally:
                 os.close(file)
         except OSError:
+            self.failures += 1
+            self.file_takes = False
             return False
+        self.file_takes = whole
         return whole
 
 

@@ -31,12 +31,17 @@ class Epochs:
             known = await self.all()
         return known
 
-    async def raise_for(self, appid: str) -> int:
-        """Adds one; gives the new counter. The session store has yet to be told."""
+    async def raise_for(self, appid: str, at: int) -> int:
+        """Adds one and notes when; gives the new counter. The session store has yet to be told."""
 
         def script() -> Script[int]:
-            yield SQL["raise_epoch"](appid=appid)
+            yield SQL["raise_epoch"](appid=appid, at=at)
             now = yield SQL["epoch_of"](appid=appid)
             return int(now.rows[0][0])
 
         return await self._db.write(script)
+
+    async def raised_at(self, appid: str) -> int | None:
+        """When everybody was put out of this mini program for the last time, in epoch seconds."""
+        rows = await self._db.read(SQL["epoch_raised"](appid=appid))
+        return rows[0][0] if rows else None

@@ -14,6 +14,10 @@ class StoreTrouble(Exception):
     """A store could not do what was asked; nothing is known to have changed."""
 
 
+class NotEmpty(Exception):
+    """What everything should be moved to holds something already, maybe half of a move; its text says which."""
+
+
 class StoreAway(StoreTrouble):
     """The store is down, loading, frozen, slow beyond its deadline, or every connection to it is taken."""
 

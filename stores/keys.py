@@ -6,14 +6,17 @@ no longer fit; the sealed session_keys become unreadable, and a block of an eras
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 FILE_NAME = "keys.json"
+_LAST_NUMBER = 255  # a seal names its key in one byte
 
 
 class KeysUnreadable(Exception):
@@ -53,19 +56,66 @@ def load_keys(folder: Path) -> Keys:
         raise KeysUnreadable(f"{path} is damaged: restore it from a backup; nothing was changed") from None
 
 
+def rotate_keys(folder: Path) -> Keys:
+    """Makes a sealing key that seals from now on; the older ones stay to open what they sealed (OWASP ASVS 11.2.2).
+
+    Whoever holds the keys already does not notice; see `Seal.take`. Two who rotate at once make two keys, one after
+    the other. Raises KeysUnreadable, also when all 255 numbers are taken or the file cannot be written.
+    """
+    path = folder / FILE_NAME
+    load_keys(folder)
+    try:
+        with _held(folder):
+            found = json.loads(path.read_text("ascii"))
+            number = max(map(int, found["sealing"])) + 1
+            if number > _LAST_NUMBER:
+                raise KeysUnreadable(f"{path} holds {_LAST_NUMBER} sealing keys, and no more can be told apart")
+            found["sealing"][str(number)] = _new_key()
+            os.replace(_draft(path, {**found, "current": number}), path)
+            _sync(folder)
+    except OSError as error:
+        raise KeysUnreadable(f"{path} could not be written: {error.strerror}; nothing was changed") from None
+    return load_keys(folder)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """One rotation at a time. The folder itself is the lock: the file is replaced, and a lock would go with it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _make(path: Path) -> None:
     """Writes new keys. When two servers start at once, the one that links its file first wins."""
-    text = json.dumps(
-        {"current": 1, "sealing": {"1": _new_key()}, "session_mark": _new_key(), "person_mark": _new_key()}, indent=1
-    )
-    draft = path.with_name(f".{FILE_NAME}.{secrets.token_hex(4)}")
-    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    keys = {"current": 1, "sealing": {"1": _new_key()}, "session_mark": _new_key(), "person_mark": _new_key()}
+    draft = _draft(path, keys)
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()
+    _sync(path.parent)
+
+
+def _draft(path: Path, keys: dict[str, Any]) -> Path:
+    """A file beside `path` that only its owner can read, on the disk when this returns."""
+    draft = path.with_name(f".{FILE_NAME}.{secrets.token_hex(4)}")
+    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+        file.write(json.dumps(keys, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync(folder: Path) -> None:
+    """Makes the name of a new file as durable as its bytes: what was sealed under a key must not outlive it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _new_key() -> str:

@@ -4,21 +4,54 @@ Truth about who is in stands in the session store; these rows are for people who
 them, and losing the last moments of them loses no login and no revocation.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Literal, TypeVar
 
-from stores.db import Database, Query, Row, Script, load
-from stores.errors import StoreTrouble
+from stores.behind import MOST_AT_ONCE, MOST_WAITING, Behind
+from stores.db import Database, Query, Row, Script, Statement, load
 
-log = logging.getLogger("menshen.store")
+__all__ = ["MOST_WAITING", "BadPlace", "Login", "Logins", "Order", "Page", "Place", "Sought", "sortable"]
 
 SQL = load("logins.sql")
 PEOPLE = load("users.sql")
-MOST_WAITING = 20_000
-_MOST_AT_ONCE = 500
+
+T = TypeVar("T")
+State = Literal["live", "ended", "any", "expired", "logged_out", "replaced", "revoked", "blocked"]
+Order = Literal["created", "created_up", "seen", "seen_up"]
+
+LOOKED_THROUGH = 3_000  # entries of an index that one page looks through at the most: about 30 ms of the slowest kind
+FEW = 2_000  # logins of some people or of one network that are sorted in memory
+_FIRST_ID, _LAST_ID = bytes(32), b"\xff" * 32
+_FAR = 2**53
+
+
+class BadPlace(Exception):
+    """That is no place in a list; nobody got it from one of ours."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page ended: the value that the list is sorted by, and the id that tells equal ones apart."""
+
+    value: int
+    id: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.value:x}-{self.id.hex()}"
+
+    @classmethod
+    def of(cls, text: str, id_bytes: int = 32) -> "Place":
+        """The place that an address of a page names. Raises BadPlace."""
+        value, dash, rest = text.partition("-")
+        try:
+            place = cls(int(value, 16), bytes.fromhex(rest))
+        except ValueError:
+            raise BadPlace from None
+        if not dash or str(place) != text or not 0 <= place.value <= _FAR or len(place.id) != id_bytes:
+            raise BadPlace
+        return place
 
 
 @dataclass(frozen=True)
@@ -36,6 +69,91 @@ class Login:
     seen_at: int
     ended_at: int | None = None
     reason: str | None = None
+    epoch: int = 0
+    address: bytes | None = None  # of `ip`, so that networks can be searched for
+    device: str | None = None
+    wechat: str | None = None
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Which logins a list shows. None asks for nothing in particular."""
+
+    appids: tuple[str, ...] | None = None  # those that the operator may see; None for all
+    user_ids: tuple[int, ...] | None = None
+    addresses: tuple[bytes, bytes] | None = None  # the first and the last of a network
+    version: str | None = None
+    platform: str | None = None
+    environment: str | None = None
+    state: State = "any"
+    oldest_live: int = 0  # a login of that moment or before has expired, whatever its row says
+    oldest_use: int = 0  # the same for one that was last used then
+    seen_from: int = 0
+    created_from: int = 0
+    created_to: int = _FAR
+
+    def parameters(self) -> dict[str, Any]:
+        """As the statements take them."""
+        first, last = self.addresses or (None, None)
+        return {
+            "anywhere": int(self.appids is None),
+            "appids": list(self.appids or ()),
+            "anybody": int(self.user_ids is None),
+            "user_ids": list(self.user_ids or ()),
+            "first_address": first,
+            "last_address": last,
+            "version": self.version,
+            "platform": self.platform,
+            "environment": self.environment,
+            "state": self.state,
+            "oldest_live": self.oldest_live,
+            "oldest_use": self.oldest_use,
+            "seen_from": self.seen_from,
+            "created_from": self.created_from,
+            "created_to": self.created_to,
+        }
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some logins. `more` is where the next page begins, None at the end of the list.
+
+    `looked_back_to` is set when the page is not full because enough entries were looked through: the list goes on, and
+    so far it was looked through down (or up) to that moment.
+    """
+
+    logins: list[Login]
+    more: Place | None = None
+    looked_back_to: int | None = None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """An index to walk along: the statement that bounds the walk, one that gives a page of it, the entries' value."""
+
+    window: Statement
+    page: Statement
+    exactly: Any
+
+
+_WAYS: Mapping[tuple[str, bool], tuple[Statement, Statement]] = {
+    ("time", True): (SQL["window_time_down"], SQL["page_time_down"]),
+    ("time", False): (SQL["window_time_up"], SQL["page_time_up"]),
+    ("live", True): (SQL["window_live_down"], SQL["page_live_down"]),
+    ("live", False): (SQL["window_live_up"], SQL["page_live_up"]),
+    ("use", True): (SQL["window_use_down"], SQL["page_use_down"]),
+    ("use", False): (SQL["window_use_up"], SQL["page_use_up"]),
+    ("user", True): (SQL["window_user_down"], SQL["page_user_down"]),
+    ("user", False): (SQL["window_user_up"], SQL["page_user_up"]),
+    ("address", True): (SQL["window_address_down"], SQL["page_address_down"]),
+    ("address", False): (SQL["window_address_up"], SQL["page_address_up"]),
+    ("version", True): (SQL["window_version_down"], SQL["page_version_down"]),
+    ("version", False): (SQL["window_version_up"], SQL["page_version_up"]),
+    ("environment", True): (SQL["window_environment_down"], SQL["page_environment_down"]),
+    ("environment", False): (SQL["window_environment_up"], SQL["page_environment_up"]),
+    ("platform", True): (SQL["window_platform_down"], SQL["page_platform_down"]),
+    ("platform", False): (SQL["window_platform_up"], SQL["page_platform_up"]),
+}
 
 
 class Logins:
@@ -43,66 +161,65 @@ class Logins:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._waiting: list[Query] = []
-        self._noted = 0
-        self._one_flush = asyncio.Lock()
-        self.lost = 0  # notes that were dropped because the database was away too long
+        self._behind = Behind(db, "logins")
+
+    @property
+    def lost(self) -> int:
+        """Notes that were dropped because the database was away too long."""
+        return self._behind.lost
 
     def opened(self, login: Login) -> None:
         """A session began."""
-        self._note(
+        self._behind.note(
             SQL["add_login"](
                 id=login.id,
                 user_id=login.user_id,
                 appid=login.appid,
+                epoch=login.epoch,
                 ip=login.ip,
+                address=login.address,
                 platform=login.platform,
                 version=login.version,
                 environment=login.environment,
+                device=login.device,
+                wechat=login.wechat,
                 at=login.created_at,
             )
         )
-        self._note(PEOPLE["note_last_login"](id=login.user_id, at=login.created_at))
+        self._behind.note(PEOPLE["note_last_login"](id=login.user_id, at=login.created_at))
 
     def seen(self, ids: Iterable[bytes], at: int) -> None:
         """These sessions were used."""
         for some in _in_turns(ids):
-            self._note(SQL["note_seen"](ids=some, at=at))
+            self._behind.note(SQL["note_seen"](ids=some, at=at))
 
     def ended(self, ids: Iterable[bytes], reason: str, at: int) -> None:
         """These sessions ended."""
         for some in _in_turns(ids):
-            self._note(SQL["note_ended"](ids=some, reason=reason, at=at))
+            self._behind.note(SQL["note_ended"](ids=some, reason=reason, at=at))
+
+    def restored(self, ids: Iterable[bytes]) -> None:
+        """These sessions were revoked by mistake, and hold again."""
+        for some in _in_turns(ids):
+            self._behind.note(SQL["note_restored"](ids=some))
 
     async def flush(self) -> None:
         """Writes what waits. When the database is away the notes stay for the next time, up to a bound."""
-        if not self._db.answers:
-            return  # a request that only wants to see its own notes must not wait for an outage, each behind the other
-        async with self._one_flush:
-            with contextlib.suppress(StoreTrouble):
-                while self._waiting:
-                    await self._write_some()
+        await self._behind.flush()
 
-    async def _write_some(self) -> None:
-        """Takes some out before the wait, so that what is noted or dropped meanwhile does not move them."""
-        batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
-        try:
-            await self._db.write(_all_of(batch), durable=False)
-            self._noted -= sum(map(_weight, batch))
-        except BaseException:  # also when the task is cancelled: each note may be written twice, but not never
-            self._waiting[:0] = batch
-            self._drop_oldest()
-            raise
+    async def catch_up(self) -> None:
+        """Writes what waits if that is little: before a list is shown."""
+        await self._behind.catch_up()
 
     async def find(self, ids: list[bytes]) -> dict[bytes, Login]:
         """The rows of these sessions, as far as they are written."""
         return {row[0]: Login(*row) for row in await self._db.read(SQL["logins_by_id"](ids=ids))} if ids else {}
 
-    async def beginning_with(self, public_id: str) -> list[Login]:
-        """Up to two rows whose id, written as hex, begins so."""
+    async def beginning_with(self, public_id: str, most: int = 2) -> list[Login]:
+        """Rows whose id, written as hex, begins so; two are enough to know that it is ambiguous."""
         first = bytes.fromhex(public_id.ljust(64, "0"))
         last = bytes.fromhex(public_id.ljust(64, "f"))
-        return _logins(await self._db.read(SQL["logins_between_ids"](first=first, last=last)))
+        return _logins(await self._db.read(SQL["logins_between_ids"](first=first, last=last, most=most)))
 
     async def of_user(self, user_id: int, most: int) -> list[Login]:
         """One person's logins, the newest first."""
@@ -111,6 +228,42 @@ class Logins:
     async def newest(self, most: int, before_at: int, before_id: bytes = b"\xff" * 32) -> list[Login]:
         """A page of all logins, the newest first, older than the place given."""
         return _logins(await self._db.read(SQL["logins_newest"](most=most, before_at=before_at, before_id=before_id)))
+
+    async def page(self, sought: Sought, order: Order = "created", place: Place | None = None, most: int = 50) -> Page:
+        """Some logins that fit, from a place on. Looks through a bounded number of entries, so it may give few.
+
+        Sorted by use, it shows only logins that no end was noted of, unless they are of few people or one network.
+        """
+        for window, few, wanted in (
+            (SQL["window_users"], SQL["few_users"], sought.user_ids),
+            (SQL["window_network"], SQL["few_network"], sought.addresses),
+        ):
+            if wanted is not None and not await self._db.browse(_query(window, sought, window=FEW)):
+                return await self._sorted_page(few, sought, order, place, most)
+        return await self._walked_page(_way(sought, order), sought, order, place, most)
+
+    async def _sorted_page(self, few: Statement, sought: Sought, order: Order, place: Place | None, most: int) -> Page:
+        found = await self._db.browse(_query(few, sought))
+        keys = [(seen_at if order.startswith("seen") else at, each) for each, at, seen_at in found]
+        down = not order.endswith("_up")
+        if place is not None:
+            here = (place.value, place.id)
+            keys = [key for key in keys if (key < here if down else key > here)]
+        places = [Place(*key) for key in sorted(keys, reverse=down)]
+        shown = places[:most]
+        logins = await self.find([each.id for each in shown])
+        return Page([logins[each.id] for each in shown if each.id in logins], shown[-1] if places[most:] else None)
+
+    async def _walked_page(self, way: _Way, sought: Sought, order: Order, place: Place | None, most: int) -> Page:
+        place = place or _beginning(sought, order)
+        end = _end(sought, order)
+        rows = await self._db.browse(_query(way.window, sought, way, place, end, window=LOOKED_THROUGH))
+        stop = Place(*rows[0]) if rows else end
+        found = _logins(await self._db.browse(_query(way.page, sought, way, place, stop, most=most + 1)))
+        if found[most:]:
+            last = found[most - 1]
+            return Page(found[:most], Place(last.seen_at if order.startswith("seen") else last.created_at, last.id))
+        return Page(found, stop, stop.value) if rows else Page(found)
 
     async def mask(self, user_id: int) -> None:
         """An erased person's addresses and devices go; the times stay, as the law on network logs asks."""
@@ -121,43 +274,80 @@ class Logins:
         await self.flush()
         await self._db.write(script)
 
-    def _note(self, query: Query) -> None:
-        self._waiting.append(query)
-        self._noted += _weight(query)
-        if self._noted > 2 * MOST_WAITING:
-            self._drop_oldest()
 
-    def _drop_oldest(self) -> None:
-        """Down to the bound, counted by sessions, of which one note may hold hundreds."""
-        weights = [_weight(query) for query in self._waiting]
-        noted, gone = sum(weights), 0
-        while noted > MOST_WAITING:
-            noted -= weights[gone]
-            gone += 1
-        self._noted = noted
-        if gone:
-            del self._waiting[:gone]
-            self.lost += sum(weights[:gone])
-            log.error("the database is away: notes about %d logins were given up so far", self.lost)
+def sortable(ip: str | None) -> bytes | None:
+    """16 bytes in the order of addresses, IPv4 among them as RFC 4291 maps it; None for what is no address."""
+    try:
+        address = ip_address(ip or "")
+    except ValueError:
+        return None
+    return address.packed if isinstance(address, IPv6Address) else b"\x00" * 10 + b"\xff\xff" + address.packed
 
 
-def _weight(query: Query) -> int:
-    return len(query.parameters.get("ids", [0]))
+def _way(sought: Sought, order: Order) -> _Way:
+    """The index that leaves the fewest entries to look through: the narrower what it is about, the earlier it comes."""
+    narrow: list[tuple[str, Any]] = [
+        ("user", _only(sought.user_ids)),
+        ("address", _only(sought.addresses)),
+        ("version", sought.version),
+        ("environment", sought.environment if sought.environment != "release" else None),
+        ("platform", sought.platform),
+    ]
+    name, exactly = next((each for each in narrow if each[1] is not None), ("live", None))
+    if order.startswith("seen"):
+        name = "use"
+    elif exactly is None and sought.state != "live":
+        name = "time"
+    return _Way(*_WAYS[name, not order.endswith("_up")], exactly)
+
+
+def _only(some: Sequence[T] | None) -> T | None:
+    """The one value that all of them are."""
+    return some[0] if some and len(set(some)) == 1 else None
+
+
+def _beginning(sought: Sought, order: Order) -> Place:
+    if order == "created":
+        return Place(sought.created_to, b"\xff" * 33)  # after every id of that second
+    if order == "created_up":
+        return Place(_oldest(sought, sought.oldest_live, sought.created_from), b"")
+    return Place(_oldest(sought, sought.oldest_use, sought.seen_from), b"") if order == "seen_up" else Place(_FAR)
+
+
+def _end(sought: Sought, order: Order) -> Place:
+    if order == "created":
+        return Place(_oldest(sought, sought.oldest_live, sought.created_from), b"")
+    if order == "seen":
+        return Place(_oldest(sought, sought.oldest_use, sought.seen_from), b"")
+    return Place(sought.created_to if order == "created_up" else _FAR, b"\xff" * 32)
+
+
+def _oldest(sought: Sought, oldest_live: int, wanted_from: int) -> int:
+    """What is too old to be live need not be looked through by who asks for the living."""
+    return max(wanted_from, oldest_live) if sought.state == "live" else wanted_from
+
+
+def _query(
+    statement: Statement,
+    sought: Sought,
+    way: _Way | None = None,
+    place: Place | None = None,
+    stop: Place | None = None,
+    **bounds: int,
+) -> Query:
+    """The statement with those of all these parameters that it takes: a driver refuses none, SQLite wants all."""
+    parameters = sought.parameters() | bounds
+    if way is not None and place is not None and stop is not None:
+        parameters |= {"value": place.value, "id": place.id, "stop": stop.value, "stop_id": stop.id}
+        parameters["exactly"] = way.exactly
+    return statement(**parameters)
 
 
 def _in_turns(ids: Iterable[bytes]) -> Iterator[list[bytes]]:
     wanted = list(ids)
-    for start in range(0, len(wanted), _MOST_AT_ONCE):
-        yield wanted[start : start + _MOST_AT_ONCE]
+    for start in range(0, len(wanted), MOST_AT_ONCE):
+        yield wanted[start : start + MOST_AT_ONCE]
 
 
 def _logins(rows: list[Row]) -> list[Login]:
     return [Login(*row) for row in rows]
-
-
-def _all_of(batch: list[Query]) -> Callable[[], Script[None]]:
-    def script() -> Script[None]:
-        for query in batch:
-            _ = yield query  # not `yield from batch`: a list takes no results
-
-    return script

@@ -1,11 +1,18 @@
 """People: one row for each openid of each mini program, one id for each row, also under a race."""
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Any, Literal, TypedDict
 
-from stores.db import Database, Script, load
+from stores.avatars import avatar_dropped
+from stores.db import Database, Query, Row, Script, load
+from stores.figures import user_added, user_erased
 
 SQL = load("users.sql")
+LOOKED_THROUGH = 5_000  # entries of an index that one page looks through at the most
+PARTS = ("nickname", "avatar", "phone")  # of what is kept about a person and may be cleared by itself
+MOST_ALIKE = 50  # users of one unionid: one for each mini program of an owner
+MOST_NAMED = 201  # people whom a name may stand for in a list, and one more to know that there are others
 
 
 class SignupClosed(Exception):
@@ -37,6 +44,8 @@ class User:
     blocked_until: int | None
     block_reason: str | None
     generation: int
+    note: str | None = None  # of the operators, never shown to the person's phone
+    person: int | None = None  # the smallest id of those whom an operator has declared to be one person
 
     def blocked(self, now: int) -> bool:
         """Whether logins are refused at `now`."""
@@ -58,6 +67,26 @@ class Seen:
     new: bool
 
 
+@dataclass(frozen=True)
+class People:
+    """Some people, the newest first. `more` is the id before which the next page begins, None at the end.
+
+    `looked_back_to` is the moment down to which the list was looked through, when that is why the page is not full.
+    """
+
+    users: list[User]
+    more: int | None = None
+    looked_back_to: int | None = None
+
+
+Also = Callable[[User], Sequence[Query]]  # what is to be written together with a change of a person
+
+
+def nothing(_user: User) -> Sequence[Query]:
+    """Nothing else is written."""
+    return ()
+
+
 class UserBlocked(Exception):
     """An operator keeps this person out."""
 
@@ -73,17 +102,28 @@ class Users:
         """Whether the database answered when it was last asked."""
         return self._db.answers
 
-    async def see(self, appid: str, openid: str, unionid: str | None, *, mark: bytes, now: int, signup: bool) -> Seen:
+    async def see(
+        self,
+        appid: str,
+        openid: str,
+        unionid: str | None,
+        *,
+        mark: bytes,
+        now: int,
+        signup: bool,
+        also: Also = nothing,
+    ) -> Seen:
         """The person of this openid, made now at a first login.
 
-        A known person costs one SELECT. `mark` is the HMAC under which an erased person's block is kept.
+        A known person costs one SELECT. `mark` is the HMAC under which an erased person's block is kept. `also` is
+        asked what is to be written in the transaction that makes a new one.
         Raises SignupClosed, UserBlocked.
         """
         rows = await self._db.read(SQL["user_by_openid"](appid=appid, openid=openid))
         if rows:
             user, new = User(*rows[0]), False
         elif signup:
-            user, new = await self._db.write(lambda: _add(appid, openid, unionid, mark, now))
+            user, new = await self._db.write(lambda: _add(appid, openid, unionid, mark, now, also))
         else:
             raise SignupClosed
         if user.blocked(now):
@@ -108,6 +148,54 @@ class Users:
             raise AmbiguousUser
         return User(*rows[0])
 
+    async def find_all(self, ids: list[int]) -> dict[int, User]:
+        """Those of them who are there."""
+        return _by_id(await self._db.browse(SQL["users_by_id"](ids=ids))) if ids else {}
+
+    async def of_openid(self, openid: str, appids: list[str]) -> dict[int, User]:
+        """The people of this openid in these mini programs."""
+        return _by_id(await self._db.browse(SQL["users_of_openid"](openid=openid, appids=appids, most=MOST_NAMED)))
+
+    async def called(self, beginning: str, appids: tuple[str, ...] | None, most: int) -> dict[int, User]:
+        """People whose nickname begins so, in these mini programs or in any."""
+        asked = {"first": beginning, "last": beginning + "\U0010ffff", "most": most}
+        return _by_id(await self._db.browse(SQL["users_called"](**asked, **_within(appids))))
+
+    async def with_phone(self, tail: str, appids: tuple[str, ...] | None, most: int) -> dict[int, User]:
+        """People whose phone number ends in these four digits, in these mini programs or in any."""
+        return _by_id(await self._db.browse(SQL["users_with_phone"](tail=tail, most=most, **_within(appids))))
+
+    async def page(
+        self,
+        appids: tuple[str, ...] | None,
+        state: Literal["any", "active", "blocked"],
+        created: tuple[int, int],
+        now: int,
+        before: int = 2**62,
+        most: int = 50,
+    ) -> People:
+        """The newest people who fit, before an id. Looks through a bounded number of entries, so it may give few."""
+        asked: dict[str, Any] = {"before": before, "from": created[0], "to": created[1], "now": now, **_within(appids)}
+        if state == "blocked":
+            window, page = SQL["window_blocked"], SQL["page_blocked"]
+        else:
+            window, page, asked["state"] = SQL["window_users"], SQL["page_users"], state
+        reach = await self._db.browse(window(**asked, stop=0, window=LOOKED_THROUGH))
+        stop = int(reach[0][0]) if reach else 0
+        found = [User(*row) for row in await self._db.browse(page(**asked, stop=stop, most=most + 1))]
+        if found[most:]:
+            return People(found[:most], found[most - 1].id)
+        return People(found, stop, int(reach[0][1])) if reach else People(found)
+
+    async def note(self, user_id: int, note: str | None) -> User:
+        """Keeps what operators tell each other about a person. Raises NoSuchUser."""
+
+        def script() -> Script[User]:
+            yield SQL["set_note"](id=user_id, note=note)
+            return (yield from _user(user_id))
+
+        return await self._db.write(script)
+
     async def rename(self, user_id: int, changes: Profile) -> User:
         """Sets what the person typed in, and leaves what is not named; gives the person now. Raises NoSuchUser."""
 
@@ -119,15 +207,69 @@ class Users:
 
         return await self._db.write(script)
 
-    async def block(self, user_id: int, *, reason: str, until: int | None) -> User:
+    async def clear(self, user_id: int, parts: Collection[str]) -> User:
+        """Forgets some of PARTS, the avatar with its picture; gives the person now. Raises NoSuchUser."""
+
+        def script() -> Script[User]:
+            yield SQL["lock_user"](id=user_id)
+            yield SQL["clear_profile"](id=user_id, **{f"no_{part}": int(part in parts) for part in PARTS})
+            if "avatar" in parts:
+                yield from avatar_dropped(user_id)
+            return (yield from _user(user_id))
+
+        return await self._db.write(script)
+
+    async def same_unionid(self, user: User, appids: tuple[str, ...] | None) -> list[User]:
+        """The person in each of these mini programs, or in any, by the unionid; the oldest row first."""
+        if user.unionid is None:
+            return [user]
+        rows = await self._db.browse(_of_unionid(user.unionid, appids))
+        return sorted((User(*row) for row in rows), key=lambda found: found.id)
+
+    async def merge(self, user: User, appids: tuple[str, ...] | None) -> list[User]:
+        """Declares all of them one person; gives them as they are now. The unionid is read anew, within the deed."""
+        return await self._set_person(user, appids, merged=True)
+
+    async def split(self, user: User, appids: tuple[str, ...] | None) -> list[User]:
+        """Takes that back; gives them as they are now."""
+        return await self._set_person(user, appids, merged=False)
+
+    async def _set_person(self, user: User, appids: tuple[str, ...] | None, *, merged: bool) -> list[User]:
+        def script() -> Script[list[User]]:
+            if user.unionid is None:
+                return []
+            rows = (yield _of_unionid(user.unionid, appids)).rows
+            ids = sorted(row[0] for row in rows)
+            if not ids:
+                return []
+            person = min([ids[0], *(found.person for found in map(_of_row, rows) if found.person)])
+            yield SQL["set_person"](ids=ids, person=person) if merged else SQL["unset_person"](ids=ids)
+            return [replace(_of_row(row), person=person if merged else None) for row in rows]
+
+        return await self._db.write(script)
+
+    async def set_phone(self, user_id: int, phone: str) -> User:
+        """Keeps the number that WeChat vouches for; gives the person now. Raises NoSuchUser."""
+
+        def script() -> Script[User]:
+            yield SQL["set_phone"](id=user_id, phone=phone)
+            return (yield from _user(user_id))
+
+        return await self._db.write(script)
+
+    async def block(self, user_id: int, *, reason: str, until: int | None, also: Also = nothing) -> User:
         """Refuses logins from now on; `until` is epoch seconds, None for good. Raises NoSuchUser.
+
+        `also` is asked what is to be written in the same transaction.
 
         The caller then ends the sessions, with the raised generation of the User that this gives.
         """
 
         def script() -> Script[User]:
             yield SQL["block_user"](id=user_id, until=until, reason=reason)
-            return (yield from _user(user_id))
+            user = yield from _user(user_id)
+            yield from _all(also(user))
+            return user
 
         return await self._db.write(script)
 
@@ -140,8 +282,11 @@ class Users:
 
         return await self._db.write(script)
 
-    async def erase(self, user_id: int, *, mark: bytes, now: int) -> User:
-        """Deletes the row; gives the person who was there. A block stays under `mark`. Raises NoSuchUser."""
+    async def erase(self, user_id: int, *, mark: bytes, now: int, also: Also = nothing) -> User:
+        """Deletes the row; gives the person who was there. A block stays under `mark`. Raises NoSuchUser.
+
+        `also` is asked what is to be written in the same transaction.
+        """
 
         def script() -> Script[User]:
             yield SQL["lock_user"](id=user_id)  # first, or MySQL would show the row as it was before a block
@@ -150,10 +295,29 @@ class Users:
                 yield SQL["keep_block"](
                     person=mark, appid=user.appid, until=user.blocked_until, reason=user.block_reason
                 )
+            yield from avatar_dropped(user_id)
+            yield from user_erased(user_id, user.appid)
             yield SQL["erase_user"](id=user_id)
+            yield from _all(also(user))
             return user
 
         return await self._db.write(script)
+
+
+def _of_row(row: Row) -> User:
+    return User(*row)
+
+
+def _of_unionid(unionid: str, appids: tuple[str, ...] | None) -> Query:
+    return SQL["users_of_unionid"](unionid=unionid, most=MOST_ALIKE, **_within(appids))
+
+
+def _within(appids: tuple[str, ...] | None) -> dict[str, Any]:
+    return {"anywhere": int(appids is None), "appids": list(appids or ())}
+
+
+def _by_id(rows: list[Row]) -> dict[int, User]:
+    return {row[0]: User(*row) for row in rows}
 
 
 def _user(user_id: int) -> Script[User]:
@@ -163,7 +327,7 @@ def _user(user_id: int) -> Script[User]:
     return User(*found.rows[0])
 
 
-def _add(appid: str, openid: str, unionid: str | None, mark: bytes, now: int) -> Script[tuple[User, bool]]:
+def _add(appid: str, openid: str, unionid: str | None, mark: bytes, now: int, also: Also) -> Script[tuple[User, bool]]:
     """Inserts first, then reads by openid: the id that a driver reports after an upsert is another row's in a race,
     and a MySQL transaction that has read once no longer sees the row that beat it."""
     added = yield SQL["add_user"](appid=appid, openid=openid, unionid=unionid, now=now)
@@ -171,7 +335,15 @@ def _add(appid: str, openid: str, unionid: str | None, mark: bytes, now: int) ->
     if barred.rows and (barred.rows[0][0] is None or barred.rows[0][0] > now):
         raise UserBlocked
     found = yield SQL["user_by_openid"](appid=appid, openid=openid)
+    if added.changed == 1:
+        yield from _all(also(User(*found.rows[0])))
+        yield from user_added(appid)  # last, because every first login of a mini program waits for this one row
     return User(*found.rows[0]), added.changed == 1
+
+
+def _all(queries: Sequence[Query]) -> Script[None]:
+    for query in queries:
+        _ = yield query  # not `yield from queries`: a list takes no results
 
 
 def _set_unionid(user_id: int, unionid: str) -> Script[None]:

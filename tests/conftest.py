@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import browser
+import hypothesis  # noqa: F401  # at the end of a run CPython 3.11 sometimes fails to compile it, so it is compiled now
 import pytest
 from backends import BACKENDS, Backend
 from children import Child

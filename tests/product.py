@@ -11,6 +11,8 @@ from children import Child
 ROOT = Path(__file__).resolve().parent.parent
 APPID = "wx0000000000000001"
 APPSECRET = "simulator-secret"
+# MENSHEN_TEST_PARSER=llhttp runs any test on that parser; tests/both_parsers does it in every run with some of them.
+PARSER = {"PARSER": parser} if (parser := os.environ.get("MENSHEN_TEST_PARSER")) else {}
 
 
 class Program(Child):
@@ -63,7 +65,7 @@ class Product(Program):
     announcement = re.compile(r"^listening on http://\S+:(?P<port>\d+)$", re.MULTILINE)
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
-        super().__init__(folder, {"DATA_DIR": folder / "data", "LOG_LEVEL": "debug", **settings})
+        super().__init__(folder, {"DATA_DIR": folder / "data", "LOG_LEVEL": "debug", **PARSER, **settings})
         self._checked = 0
         # Phones add their codes and tokens; the URLs hold passwords.
         self.never_logged = {self.settings["APPSECRET"]} if self.settings.get("APPSECRET") else set()

@@ -20,6 +20,11 @@ PACKAGES = {
     "mariadb": {"mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server"},
     "redis_server": {"redis-server": "redis-server"},
     "chromium": {"chromium": "chromium"},
+    "nginx": {"nginx": "nginx-light"},
+    "wafer_sdks": {"node": "nodejs", "npm": "npm"},
+    "mini_program": {"node": "nodejs"},
+    "node_packages": {"node": "nodejs", "npm": "npm"},
+    "back_end_interpreters": {"php": "php-cli", "node": "nodejs"},
 }
 
 

@@ -11,9 +11,11 @@ from product import DevServer
 from servers import MariaDB
 
 import server
+from commands import IMPORT_DEEDS, KEY_DEEDS, OPERATOR_DEEDS, SESSION_DEEDS
 from handlers import ROUTES
 from handlers.base import NotFound
 from handlers.home import Home
+from handlers.operator_page import NoRoom
 from handlers.pages import StaticFiles
 from handlers.refusals import TABLE, UNEXPECTED
 
@@ -48,15 +50,15 @@ def test_every_errcode_has_one_row_and_explains_itself() -> None:
 def test_the_page_of_the_api_names_every_address() -> None:
     text = page("docs/api.md")
     for path, handler in ROUTES:
-        written = path.replace("([0-9A-Fa-f]{8,64})", "ID")
-        if handler not in (Home, StaticFiles, NotFound):
+        written = re.sub(r"\([^)]*\)", "ID", path).replace("\\", "")
+        if handler not in (Home, StaticFiles, NotFound, NoRoom):
             assert written in text, f"docs/api.md does not mention {written}"
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
     "name",
-    [*READMES, "docs/api.md", "docs/architecture.md", "docs/commands.md", "docs/design.md", "docs/settings.md"],
+    [*READMES, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))],
 )
 def test_links_between_pages_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page(name)):
@@ -67,8 +69,11 @@ def test_links_between_pages_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *[[name] for name in server.COMMANDS if name not in ("sessions", "audit")],
-        *[["sessions", name] for name in server.SESSION_DEEDS],
+        *[[name] for name in server.COMMANDS if name not in ("sessions", "operator", "key", "audit")],
+        *[["sessions", name] for name in SESSION_DEEDS],
+        *[["operator", name] for name in OPERATOR_DEEDS],
+        *[["import", name] for name in IMPORT_DEEDS],
+        *[["key", name] for name in KEY_DEEDS],
         ["audit", "verify"],
     ],
     ids=" ".join,
@@ -138,6 +143,14 @@ def program(snippet: str) -> str:
 
 def commands(block: str) -> list[str]:
     return [line.split(" #")[0].rstrip() for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.quick
+def test_every_picture_is_shown_in_the_guide_and_together_they_are_light() -> None:
+    shown = set(re.findall(r"\((pictures/[\w-]+\.png)\)", page("docs/operators.md") + page("docs/operators.zh-CN.md")))
+    taken = {f"pictures/{path.name}": path.stat().st_size for path in (ROOT / "docs/pictures").iterdir()}
+    assert shown == set(taken)
+    assert sum(taken.values()) < 1_500_000
 
 
 @pytest.mark.quick

@@ -61,3 +61,32 @@ def test_a_json_line_names_its_request_where_it_has_one() -> None:
     one, other = logged("json", "log.info('a', extra={'request_id': 'abcdefgh'})\nlog.info('b')")
     assert json.loads(one)["request_id"] == "abcdefgh"
     assert "request_id" not in json.loads(other)
+
+
+FLOOD = "for n in range(1_000):\n    log.{level}('%d', n)\n"
+NEXT_MINUTE = "journal.time.monotonic = lambda now=journal.time.monotonic(): now + 61\n"
+
+
+@FORMATS
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+def test_a_place_that_speaks_too_often_is_counted_instead(log_format: str, level: str) -> None:
+    lines = logged(
+        log_format, FLOOD.format(level=level) + "log.error('another place')\n" + NEXT_MINUTE + "log.info('late')"
+    )
+    assert len(lines) == 200 + 1 + 1 + 1
+    assert b"another place" in lines[200]
+    assert b"800 lines like others of the last minutes were left out" in lines[201]
+    assert b"late" in lines[202]
+
+
+def test_whoever_asks_for_everything_gets_everything() -> None:
+    assert len(logged("text", FLOOD.format(level="debug"))) == 1_000
+
+
+@FORMATS
+def test_a_header_that_tornado_cannot_read_is_not_repeated(log_format: str) -> None:
+    told = "logging.getLogger('tornado.general').info('Malformed HTTP message from %s: %s', '10.0.0.1', {!r})"
+    for text in ("Invalid header value 'session=abc'", 'Malformed: b"Basic abc"', "bad\n'abc'\nabc"):
+        [line] = logged(log_format, told.format(text))
+        assert b"10.0.0.1" in line
+        assert b"abc" not in line

@@ -21,6 +21,7 @@ from settings import (
     Loaded,
     MysqlUrl,
     RedisUrl,
+    Retention,
     Secret,
     Settings,
     SqliteUrl,
@@ -40,6 +41,8 @@ SIMULATOR = "http://127.0.0.1:8099"
 GOOD = {
     "address": "0.0.0.0",  # noqa: S104 - read as a text, nothing listens there
     "port": "0",
+    "admin_address": "::1",
+    "admin_port": "8001",
     "data_dir": "/srv/menshen",
     "database": "mysql://menshen@127.0.0.1/users",
     "sessions": "redis://127.0.0.1/2",
@@ -56,22 +59,53 @@ GOOD = {
     "session_reasons": "false",
     "api_status": "wechat",
     "login_limit": "0",
+    "push_token": "AAAAA",
+    "push_key": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
     "unknown_token_limit": "60",
     "open_logins": "20",
+    "compat": "tutorials,wafer2",
     "expose_openid": "true",
+    "reset_key_on_revoke": "true",
     "auto_upgrade": "true",
+    "timezone": "Europe/Berlin",
+    "require_totp": "true",
+    "insecure_signin": "true",
+    "forward_auth": "true",
+    "key_limit": "100",
+    "webhook_url": "https://shop.example.com/hooks/menshen?from=login",
+    "webhook_secret": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    "alarm_wecom_url": "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0f1e2d3c",
+    "alarm_dingtalk_url": "https://oapi.dingtalk.com/robot/send?access_token=0f1e2d3c",
+    "alarm_dingtalk_secret": "SEC0f1e2d3c4b5a",
+    "alarm_feishu_url": "https://open.feishu.cn/open-apis/bot/v2/hook/0f1e2d3c",
+    "alarm_feishu_secret": "0f1e2d3c4b5a",
+    "alarm_mail_server": "smtps://mail.example.com",
+    "alarm_mail_from": "menshen@example.com",
+    "alarm_mail_to": "ops@example.com,mei@example.com",
     "key_prefix": "shop_2",
     "trusted_proxies": "10.0.0.0/8, 127.0.0.1/32",
     "public_url": "https://login.example.com",
     "allowed_hosts": "login.example.com, localhost",
     "workers": "2",
+    "parser": "llhttp",
     "simulator_port": "9099",
+    "retention_days": "logins=400, addresses=30",
     "log_format": "json",
     "log_level": "debug",
     "language": "en",
 }
 # A setting that contradicts another one needs its partner.
-PARTNER = {"appid": {"appsecret": APP_SECRET}, "appsecret": {"appid": APPID}}
+PARTNER = {
+    "appid": {"appsecret": APP_SECRET},
+    "appsecret": {"appid": APPID},
+    "push_key": {"push_token": "AAAAA"},
+    "webhook_url": {"webhook_secret": GOOD["webhook_secret"]},
+    "webhook_secret": {"webhook_url": GOOD["webhook_url"]},
+    "alarm_dingtalk_secret": {"alarm_dingtalk_url": GOOD["alarm_dingtalk_url"]},
+    "alarm_feishu_secret": {"alarm_feishu_url": GOOD["alarm_feishu_url"]},
+    "alarm_mail_server": {"alarm_mail_from": "a@example.com", "alarm_mail_to": "b@example.com"},
+    "alarm_mail_to": {"alarm_mail_server": "smtps://mail.example.com", "alarm_mail_from": "a@example.com"},
+}
 
 
 @pytest.fixture
@@ -263,6 +297,9 @@ def test_the_embedded_database_lies_in_the_data_directory(read: Callable[..., Lo
         ("database", "mysql://m@db/n", MysqlUrl("m", Secret(""), "db", 3306, "n")),
         ("database", "mysql://a%40b:p%40s%C3%A9@db:3307/n", MysqlUrl("a@b", Secret("p@sé"), "db", 3307, "n")),
         ("key_prefix", "a-B_9", "a-B_9"),
+        ("retention_days", "", Retention(190, 190, 190, 400)),
+        ("retention_days", "addresses=30", Retention(190, 30, 190, 400)),
+        ("retention_days", " figures = 3660,logins=184 ", Retention(184, 190, 190, 3_660)),
     ],
 )
 def test_a_good_value_is_read(read: Callable[..., Loaded], key: str, text: str, value: object) -> None:
@@ -277,6 +314,7 @@ def test_a_good_value_is_read(read: Callable[..., Loaded], key: str, text: str, 
         ('session_seconds = "7d"', "session_seconds", 604_800),
         ('allowed_hosts = ["a.example", "b.example"]', "allowed_hosts", ("a.example", "b.example")),
         ("trusted_proxies = []", "trusted_proxies", ()),
+        ('retention_days = ["logins=200", "refused=31"]', "retention_days", Retention(200, 190, 31, 400)),
     ],
 )
 def test_the_file_may_use_tomls_own_types(read: Callable[..., Loaded], toml: str, key: str, value: object) -> None:
@@ -297,6 +335,14 @@ def test_the_file_may_use_tomls_own_types(read: Callable[..., Loaded], toml: str
         ("data_dir", "", "the path of a directory"),
         ("data_dir", "a\x00b", "the path of a directory"),
         ("session_seconds", "0", "1 to 31622400 seconds"),
+        ("retention_days", "190", "days by kind"),
+        ("retention_days", "logins=183", "six months of network logs"),
+        ("retention_days", "logins=3661", "logins takes 184 to 3660 days"),
+        ("retention_days", "addresses=29", "addresses takes 30 to 3660 days"),
+        ("retention_days", "audit=400", "days by kind"),
+        ("retention_days", "logins=190, logins=200", "days by kind"),
+        ("retention_days", "logins=１９０", "days by kind"),
+        ("retention_days", "logins=-1", "days by kind"),
         ("session_seconds", "7 weeks", "7d"),
         ("session_seconds", "1.5h", "12h"),
         ("session_idle_seconds", "299", "0 (off) or 300 to"),
@@ -645,7 +691,7 @@ def test_describe_shows_every_setting_and_no_secret(read: Callable[..., Loaded])
         trusted_proxies="10.0.0.0/8,::1",
     )
     toml = f'[[apps]]\nappid = "{OTHER_APPID}"\nsecret = "{OTHER_SECRET}"\nname = "The shop"'
-    rows = describe(read(toml, environ, port="0"))
+    rows = describe(read(toml, environ, port="0").settings)
     shown = {row.name: row.value for row in rows}
     assert [row.name for row in rows] == [*(key.upper() for key in KNOBS), "APPS"]
     assert shown["APPSECRET"] == "***"
@@ -677,8 +723,8 @@ def test_every_knob_has_one_sentence_in_both_languages(knob: Knob) -> None:
 
 def test_the_sentences_are_shown_in_the_readers_language(read: Callable[..., Loaded]) -> None:
     loaded = read()
-    assert describe(loaded, "zh_CN")[0].sentence == KNOBS["address"].sentence_zh
-    assert describe(loaded, "en")[0].sentence == KNOBS["address"].sentence
+    assert describe(loaded.settings, "zh_CN")[0].sentence == KNOBS["address"].sentence_zh
+    assert describe(loaded.settings, "en")[0].sentence == KNOBS["address"].sentence
 
 
 def test_a_knob_is_one_line_of_the_source() -> None:
@@ -708,9 +754,12 @@ def test_the_example_of_the_page_loads(read: Callable[..., Loaded], tmp_path: Pa
     example = settings_page().split("```toml\n")[1].split("```")[0]
     private(tmp_path / "database.url", f"mysql://menshen:{PASSWORD}@127.0.0.1:3306/menshen")
     private(tmp_path / "clinic.appsecret", APP_SECRET)
-    loaded = read(example, {"SHOP_APPSECRET": OTHER_SECRET})
+    push = {"CLINIC_PUSH_TOKEN": "AAAAA", "CLINIC_PUSH_KEY": "A" * 43}
+    loaded = read(example, {"SHOP_APPSECRET": OTHER_SECRET, **push})
     assert loaded.warnings == ()
     assert [app.name for app in loaded.settings.apps] == ["The shop", "The clinic"]
+    assert [app.push_token for app in loaded.settings.apps] == [None, Secret("AAAAA")]
+    assert [app.push_key for app in loaded.settings.apps] == [None, Secret("A" * 43)]
     assert loaded.settings.session_sliding
     assert loaded.settings.session_max_seconds == 30 * 86_400
 
@@ -718,3 +767,21 @@ def test_the_example_of_the_page_loads(read: Callable[..., Loaded], tmp_path: Pa
 def test_reading_settings_changes_nothing_on_the_disk(read: Callable[..., Loaded], tmp_path: Path) -> None:
     read(data_dir=str(tmp_path / "data"))
     assert os.listdir(tmp_path) == ["given.toml"]
+
+
+def test_the_push_of_a_mini_program_is_read_and_masked(read: Callable[..., Loaded]) -> None:
+    entry = f'[[apps]]\nappid = "{APPID}"\nsecret = "{APP_SECRET}"\n'
+    [app] = read(f'{entry}push_token = "AAAAA"\npush_key = "{"k" * 43}"').settings.apps
+    assert app.push_token == Secret("AAAAA")
+    assert app.push_key == Secret("k" * 43)
+    assert "AAAAA" not in f"{app!r} {app}"
+    assert "k" * 43 not in f"{app!r} {app}"
+    loaded = read(environ=variables(appid=APPID, appsecret=APP_SECRET, push_token="BBB"))
+    assert [(each.push_token, each.push_key) for each in loaded.settings.apps] == [(Secret("BBB"), None)]
+    assert "push_token: is missing" in refusal(lambda: read(f'{entry}push_key = "{"k" * 43}"'))
+    assert "PUSH_TOKEN: is missing" in refusal(lambda: read(environ=variables(push_key="k" * 43)))
+    for wrong in ("ab", "a" * 33, "with-dash"):
+        said = refusal(lambda wrong=wrong: read(f'{entry}push_token = "{wrong}"'))  # type: ignore[misc]  # a lambda
+        assert "push_token" in said
+        assert wrong not in said
+    assert "***" in refusal(lambda: read(f'{entry}push_token = "AAAAA"\npush_key = "{"k" * 42}"'))

@@ -201,11 +201,11 @@ async def test_slashes_arrive_escaped_now_and_then() -> None:
 
 async def test_other_paths_are_counted_and_answered_with_a_page() -> None:
     async with simulated() as wechat:
-        async with wechat.http.get(wechat.base + "/cgi-bin/token") as answer:
+        async with wechat.http.get(wechat.base + "/cgi-bin/menu/get") as answer:
             page = await answer.text()
         assert answer.status == 404
         assert page.startswith("<html>")
-        assert (await wechat.control("log"))["counts"] == {"/cgi-bin/token": 1}
+        assert (await wechat.control("log"))["counts"] == {"/cgi-bin/menu/get": 1}
 
 
 # The port

@@ -120,6 +120,44 @@ async def test_a_number_about_us_goes_to_the_operator(errcode: int) -> None:
     assert (trouble.errcode, trouble.rid) == (errcode, RID)
 
 
+NAMED = {
+    "invalid ip 116.25.45.231 ipv6 ::ffff:116.25.45.231, not in whitelist rid: x": "116.25.45.231",
+    "invalid ip 116.25.45.231, not in whitelist": "116.25.45.231",
+    "invalid ip 240e:3a1::7 ipv6 240e:3a1::7, not in whitelist": "240e:3a1::7",
+    "invalid ip ::ffff:1.2.3.4 , not in whitelist": "1.2.3.4",
+    "invalid ip 1.2.3.4": "1.2.3.4",
+    "invalid ip 1.2.3.4.5, not in whitelist": None,
+    "invalid ip 1.2.3.400, not in whitelist": None,
+    "invalid ip 1.2.3.4<script>": None,
+    "invalid ip 1.2.3.4/8, not": None,
+    "invalid ip １.2.3.4, not": None,
+    "invalid ip fe80::1%eth0, not": None,
+    "your secret is invalid ip 1.2.3.4, not": None,
+    "invalid ip , not in whitelist": None,
+    "invalid ip " + "1" * 60_000: None,
+}
+
+
+@pytest.mark.parametrize("errmsg", NAMED, ids=lambda errmsg: errmsg[:40])
+@on_a_loop
+async def test_of_a_refused_address_the_address_alone_is_kept(errmsg: str) -> None:
+    trouble = await outcome(wechat(errcode=40164, errmsg=errmsg))
+    assert isinstance(trouble, WeChatMisconfigured)
+    assert trouble.egress == NAMED[errmsg]
+    assert "1.2.3.4" not in str(trouble)
+    other = await outcome(wechat(errcode=40125, errmsg=errmsg))
+    assert isinstance(other, WeChatMisconfigured)
+    assert other.egress is None
+
+
+@pytest.mark.parametrize("errmsg", [None, 17, ["invalid ip 1.2.3.4"], {}])
+@on_a_loop
+async def test_an_errmsg_that_is_no_text_names_no_address(errmsg: object) -> None:
+    trouble = await outcome(wechat(errcode=40164, errmsg=errmsg))
+    assert isinstance(trouble, WeChatMisconfigured)
+    assert trouble.egress is None
+
+
 UNUSABLE = {
     "an unknown number": wechat(errcode=99999, errmsg="what"),
     "errcode null": wechat(**GOOD, errcode=None),

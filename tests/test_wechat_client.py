@@ -256,12 +256,12 @@ async def test_over_the_cap_a_login_is_refused_at_once_and_nothing_queues() -> N
 @on_a_loop
 async def test_after_a_hang_of_500_logins_the_next_one_succeeds_at_once() -> None:
     async with wechat_that_says(*[silence] * 500, good) as (server, client):
-        hung = await asyncio.gather(*(log_in(client, seconds=1.5) for _ in range(500)))
+        hung = await asyncio.gather(*(log_in(client, seconds=6.0) for _ in range(500)))
         assert all(isinstance(trouble, WeChatSilent) for trouble in hung)
         assert len(server.requests) == 500
         started = asyncio.get_running_loop().time()
         assert isinstance(await log_in(client), Identity)
-        assert asyncio.get_running_loop().time() - started < 1.0
+        assert asyncio.get_running_loop().time() - started < 3.0
 
 
 @on_a_loop

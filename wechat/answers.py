@@ -1,4 +1,4 @@
-"""Reads WeChat's answer to jscode2session: bytes in, a person or the reason why not out.
+"""Reads WeChat's answers: bytes in; a person, a token, a phone number, or the reason why not out.
 
 The rules are those of WeChat's page on code2Session as the field knows it: business errors come with HTTP 200, the
 Content-Type is text/plain, `errcode` is absent on success, and a few numbers that the page leaves out are sent.
@@ -9,7 +9,8 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
 from typing import NoReturn
 
 from wechat.errors import (
@@ -25,6 +26,7 @@ from wechat.errors import (
 BUSY = -1
 DAILY_QUOTA = 45009
 MINUTE_QUOTA = 45011
+REFUSED_ADDRESS = 40164
 # The credentials, the address, the account or the form of our question; only an operator can mend any of these.
 MISCONFIGURED = frozenset(
     {40001, 40002, 40013, 40125, 40164, 40243, 41002, 41004, 43002, 43003}
@@ -33,10 +35,14 @@ MISCONFIGURED = frozenset(
 BUSY_SECONDS = 1
 QUOTA_SECONDS = 60  # WeChat's words for 45011 are "retry next minute"
 SESSION_KEY_BYTES = 16
+MOST_TOKEN_SECONDS = 7200
 
 # A real openid or unionid has 28 characters; the pattern leaves WeChat room and a database column no surprise.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_ACCESS_TOKEN = re.compile(r"[!-~]{1,1024}", re.ASCII)  # WeChat asks to keep room for 512
+_PHONE_NUMBER = re.compile(r"\+?[0-9]{6,20}", re.ASCII)
 _QUOTED_ERRCODE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_REFUSED_ADDRESS = re.compile(r"invalid ip ([0-9A-Fa-f.:]{2,45})(?![^ ,])", re.ASCII)
 _RID = re.compile(r"rid:\s*([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
 
 
@@ -74,11 +80,66 @@ class Reply:
 
     status: int
     content_coding: str
-    body: bytes
+    body: bytes = field(repr=False)
+    content_type: str = ""
+    date: str = ""  # by WeChat's own clock
+
+
+@dataclass(frozen=True, slots=True)
+class FreshToken:
+    """An access_token as WeChat has just given it, and the seconds it is good for."""
+
+    token: str = field(repr=False)
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """A person's phone number, digits with at most a plus; foreign ones begin with the country's code."""
+
+    number: str = field(repr=False)
 
 
 def read(reply: Reply) -> Identity | WeChatTrouble:
-    """The person in WeChat's answer, or the trouble it tells of (returned, not raised)."""
+    """The person in WeChat's answer to jscode2session, or the trouble it tells of (returned, not raised)."""
+    answer = read_fields(reply)
+    return answer if isinstance(answer, WeChatTrouble) else _person(answer)
+
+
+def read_token(reply: Reply) -> FreshToken | WeChatTrouble:
+    """The access_token in WeChat's answer to stable_token, or the trouble it tells of."""
+    answer = read_fields(reply)
+    if isinstance(answer, WeChatTrouble):
+        return answer
+    token, seconds = answer.get("access_token"), answer.get("expires_in")
+    if not isinstance(token, str) or not _ACCESS_TOKEN.fullmatch(token):
+        return WeChatUnusable("no usable access_token")
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds <= 0:
+        return WeChatUnusable("no usable expires_in")
+    return FreshToken(token, min(seconds, MOST_TOKEN_SECONDS))
+
+
+def read_phone(answer: dict[str, object], appid: str) -> PhoneNumber | WeChatUnusable:
+    """The number in WeChat's answer to getuserphonenumber; its watermark must name this mini program."""
+    info = answer.get("phone_info")
+    if not isinstance(info, dict):
+        return WeChatUnusable("no phone_info")
+    watermark, number = info.get("watermark"), info.get("phoneNumber")
+    if not isinstance(watermark, dict) or watermark.get("appid") != appid:
+        return WeChatUnusable("the phone number is not marked as this mini program's")
+    if not isinstance(number, str) or not _PHONE_NUMBER.fullmatch(number):
+        return WeChatUnusable("no usable phoneNumber")
+    return PhoneNumber(number)
+
+
+def read_errcode(body: bytes) -> int | None:
+    """The errcode in a body that may be anything; None where there is none to be read."""
+    answer = _json_object(body)
+    return None if answer is None else _errcode(answer)
+
+
+def read_fields(reply: Reply) -> dict[str, object] | WeChatTrouble:
+    """The object in any answer of WeChat's, or the trouble it tells of."""
     if reply.status != 200:
         return WeChatUnusable(f"status {reply.status}")
     if reply.content_coding not in ("", "identity"):
@@ -89,7 +150,7 @@ def read(reply: Reply) -> Identity | WeChatTrouble:
     errcode = _errcode(answer)
     if errcode is None:
         return WeChatUnusable("errcode is not a number")
-    return _person(answer) if errcode == 0 else _trouble(errcode, _rid(answer))
+    return answer if errcode == 0 else _trouble(errcode, _rid(answer), _egress(errcode, answer))
 
 
 def _json_object(body: bytes) -> dict[str, object] | None:
@@ -120,6 +181,19 @@ def _rid(answer: dict[str, object]) -> str:
     return found.group(1) if found else ""
 
 
+def _egress(errcode: int, answer: dict[str, object]) -> str | None:
+    """The address of ours that WeChat refuses, where it names one that can be nothing but an address."""
+    errmsg = answer.get("errmsg")
+    found = _REFUSED_ADDRESS.match(errmsg) if errcode == REFUSED_ADDRESS and isinstance(errmsg, str) else None
+    if found is None:
+        return None
+    try:
+        address = ip_address(found.group(1))
+    except ValueError:
+        return None
+    return str(address.ipv4_mapped or address) if isinstance(address, IPv6Address) else str(address)
+
+
 def _person(answer: dict[str, object]) -> Identity | WeChatUnusable:
     openid, unionid = answer.get("openid"), answer.get("unionid")
     if not _is_identifier(openid):
@@ -147,8 +221,8 @@ def _session_key(value: object) -> SessionKey | None:
     return SessionKey(key) if len(key) == SESSION_KEY_BYTES else None
 
 
-def _trouble(errcode: int, rid: str) -> WeChatTrouble:
-    """The trouble behind WeChat's number; its text is never looked at, it has changed over the years."""
+def _trouble(errcode: int, rid: str, egress: str | None) -> WeChatTrouble:
+    """The trouble behind WeChat's number; its text decides nothing, it has changed over the years."""
     if errcode in (40029, 41008):
         return CodeRefused(errcode, rid)
     if errcode == 40163:
@@ -160,5 +234,5 @@ def _trouble(errcode: int, rid: str) -> WeChatTrouble:
     if errcode in (DAILY_QUOTA, MINUTE_QUOTA):
         return WeChatBusy(QUOTA_SECONDS, errcode, rid, why="a quota is used up", code_spent=False)
     if errcode in MISCONFIGURED:
-        return WeChatMisconfigured(errcode, rid)
+        return WeChatMisconfigured(errcode, rid, egress=egress)
     return WeChatUnusable("an unknown errcode", errcode, rid)

@@ -1,37 +1,24 @@
-"""Asks WeChat who a login code belongs to: one GET of jscode2session, kept honest about what was sent."""
+"""Asks WeChat who a login code belongs to: one GET of jscode2session, repeated only when that cannot do harm."""
 
 import asyncio
-import errno
+import json
 import logging
-import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import urlsplit
 
-import aiohttp
-import certifi
-
-from wechat.answers import BUSY, BUSY_SECONDS, QUOTA_SECONDS, Identity, Reply, read
+from wechat.answers import BUSY, BUSY_SECONDS, QUOTA_SECONDS, FreshToken, Identity, Reply, read, read_token
 from wechat.breaker import OPEN_SECONDS, Breaker, Passage
-from wechat.errors import (
-    WeChatBusy,
-    WeChatMisconfigured,
-    WeChatSilent,
-    WeChatTrouble,
-    WeChatUnreachable,
-    WeChatUnusable,
-)
+from wechat.calls import Calls, Relayed, Tokens
+from wechat.errors import WeChatBusy, WeChatTrouble, WeChatUnreachable
 from wechat.state import AppState, Ledger
+from wechat.wire import Question, Wire, log_trouble
 
-CONNECT_SECONDS = 2.0
+LOGIN_PATH = "/sns/jscode2session"
+TOKEN_PATH = "/cgi-bin/stable_token"  # noqa: S105  # a path
 REPEAT_AFTER_SECONDS = 0.3
 REPEAT_NEEDS_SECONDS = 0.5  # a repeat that starts with less left would only turn "busy" into "silent"
-# WeChat closes idle connections at a moment it does not publish, and SDK users meet the cut ones ("api.weixin.qq.com
-# failed to respond", WxJava issues 276 and 2278). A question lost that way may not be repeated, so idle ones go early.
-IDLE_SECONDS = 5.0
-MOST_BODY_BYTES = 64 * 1024
 
 logger = logging.getLogger("menshen.wechat")
 
@@ -54,27 +41,33 @@ class App(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Code:
     """One login code to be asked about, with the AppSecret of the moment it was taken up."""
 
     appid: str
     secret: Secret = field(repr=False)
     code: str = field(repr=False)
 
-    def query(self) -> dict[str, str]:
-        return {
-            "appid": self.appid,
-            "secret": self.secret.reveal(),
-            "js_code": self.code,
-            "grant_type": "authorization_code",
-        }
+    def question(self) -> Question:
+        query = [
+            ("appid", self.appid),
+            ("secret", self.secret.reveal()),
+            ("js_code", self.code),
+            ("grant_type", "authorization_code"),
+        ]
+        return Question("GET", LOGIN_PATH, query)
 
 
-@dataclass(slots=True)
-class _Trip:
-    """One attempt; `sent` is set when the first byte is about to be written, so it is never False wrongly."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What WeChat says to a code that is none: `outcome` is a CodeRefused where credentials and address are right.
 
-    sent: bool = False
+    `seconds` is how long it took, `date` what WeChat's clock says, as HTTP writes it, empty where it says nothing.
+    """
+
+    outcome: Identity | WeChatTrouble
+    seconds: float
+    date: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +78,10 @@ class _Ending:
     may_repeat: bool = False
 
 
-class _Cut(Exception):
-    """The connection broke after the request was sent, or more came than we read."""
-
-
 class WeChat:
-    """WeChat's login interface for all mini programs of this server.
+    """WeChat's server API for all mini programs of this server: the login here, what needs a token in `calls`.
 
-    Outgoing calls follow OWASP ASVS 15.3.2 (no redirects) and 12.3.2 (certificates are verified; nothing switches that
-    off). At most `open_logins` questions are under way at once; no further one waits in a queue that nobody sees.
+    At most `open_logins` questions are under way at once; no further one waits in a queue that nobody sees.
     """
 
     def __init__(
@@ -111,8 +99,7 @@ class WeChat:
         `cafile` adds a private certificate authority to the known ones, for tests against a TLS server of their own.
         `clock` gives monotonic seconds (breaker, latency), `now` epoch seconds.
         """
-        self._url = base.rstrip("/") + "/sns/jscode2session"
-        self._tls = _verifying_context(cafile) if urlsplit(base).scheme == "https" else None
+        self._wire = Wire(base, cafile)
         self._apps = dict(apps)
         self._open_logins = open_logins
         self._waiting = 0
@@ -120,7 +107,8 @@ class WeChat:
         self._now = now
         self._breakers: dict[str, Breaker] = {}
         self._ledgers: dict[str, Ledger] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self.calls = Calls(self._wire, self._ledger)
+        self.took: Callable[[float], None] = lambda _seconds: None  # told how long each question about a code took
 
     @property
     def waiting(self) -> int:
@@ -144,21 +132,65 @@ class WeChat:
         The question is repeated once, and only for errcode -1 or when no byte of it left us: WeChat's codes are for
         single use, so that after a timeout or a cut only a new code is safe.
         """
-        question = _Question(appid, self._apps[appid].secret, code)
+        question = _Code(appid, self._apps[appid].secret, code)
         started = self._clock()
         outcome = await self._outcome(question, address, deadline)
-        self._ledger(appid).note(outcome, self._clock() - started)
+        taken = self._clock() - started
+        self.took(taken)
+        self._ledger(appid).note(outcome, taken)
         if isinstance(outcome, WeChatTrouble):
-            _log(appid, outcome)
-            # Raised here, outside every except block: aiohttp's errors hold the URL, AppSecret and code included,
-            # and must not hang on to ours as __context__ or __cause__.
+            log_trouble(appid, outcome)
             raise outcome
         return outcome
 
+    async def probe(self, appid: str, deadline: float) -> Probe:
+        """Asks about a code that WeChat never gave, to see how it takes our questions. Raises KeyError."""
+        started = self._clock()
+        ending = await self._wire.ask(_Code(appid, self._apps[appid].secret, "0" * 32).question(), deadline)
+        taken = self._clock() - started
+        if isinstance(ending.outcome, Reply):
+            return Probe(read(ending.outcome), taken, ending.outcome.date)
+        return Probe(ending.outcome, taken, "")
+
+    def take_tokens_from(self, tokens: Tokens) -> None:
+        """From now on the calls that need an access_token get it there; a login never does."""
+        self.calls.tokens = tokens
+
+    async def fresh_token(self, appid: str, deadline: float, *, force: bool = False) -> FreshToken:
+        """The access_token of a mini program (WeChat: getStableAccessToken): asked once, or again if nothing was sent.
+
+        Without `force` it is the same as long as it is good. With it the old one dies; WeChat allows that 20 times a
+        day and 30 seconds apart, and otherwise gives the old one. Raises a WeChatTrouble, KeyError.
+        """
+        asked = {"grant_type": "client_credential", "appid": appid, "secret": self._apps[appid].secret.reveal()}
+        body = json.dumps(asked | {"force_refresh": force}).encode()
+        question = Question("POST", TOKEN_PATH, (), body)
+        ending = await self._wire.ask(question, deadline)
+        if ending.unsent:
+            ending = await self._wire.ask(question, deadline)
+        outcome = read_token(ending.outcome) if isinstance(ending.outcome, Reply) else ending.outcome
+        self._ledger(appid).note_call(outcome)
+        if isinstance(outcome, WeChatTrouble):
+            log_trouble(appid, outcome)
+            raise outcome
+        return outcome
+
+    async def relay(
+        self,
+        appid: str,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        body: bytes | None,
+        content_type: str,
+        deadline: float,
+    ) -> Relayed:
+        """See Calls.relay."""
+        return await self.calls.relay(appid, method, path, query, body, content_type, deadline)
+
     async def close(self) -> None:
         """Closes the kept connections; questions still under way end as WeChatUnusable."""
-        if self._session is not None:
-            await self._session.close()
+        await self._wire.close()
 
     def _breaker(self, appid: str) -> Breaker:
         if appid not in self._breakers:
@@ -170,7 +202,7 @@ class WeChat:
             self._ledgers[appid] = Ledger(self._now)
         return self._ledgers[appid]
 
-    async def _outcome(self, question: _Question, address: str, deadline: float) -> Identity | WeChatTrouble:
+    async def _outcome(self, question: _Code, address: str, deadline: float) -> Identity | WeChatTrouble:
         """Past the cap and the breaker, or not."""
         if self._waiting >= self._open_logins:
             return WeChatBusy(BUSY_SECONDS, why="too many logins are waiting", code_spent=False)
@@ -181,7 +213,7 @@ class WeChat:
         return await self._through(breaker, passage, question, address, deadline)
 
     async def _through(
-        self, breaker: Breaker, passage: Passage, question: _Question, address: str, deadline: float
+        self, breaker: Breaker, passage: Passage, question: _Code, address: str, deadline: float
     ) -> Identity | WeChatTrouble:
         outcome: Identity | WeChatTrouble | None = None
         self._waiting += 1
@@ -193,7 +225,7 @@ class WeChat:
                 logger.warning("app %s: no logins are sent to WeChat for %d s", question.appid, OPEN_SECONDS)
         return outcome
 
-    async def _ask_twice_at_most(self, question: _Question, deadline: float) -> Identity | WeChatTrouble:
+    async def _ask_twice_at_most(self, question: _Code, deadline: float) -> Identity | WeChatTrouble:
         first = await self._ask(question, deadline)
         left = deadline - asyncio.get_running_loop().time()
         if not first.may_repeat or left < REPEAT_NEEDS_SECONDS:
@@ -202,86 +234,12 @@ class WeChat:
         second = await self._ask(question, deadline)
         return _of_both(first.outcome, second.outcome)
 
-    async def _ask(self, question: _Question, deadline: float) -> _Ending:
-        trip = _Trip()
-        try:
-            async with asyncio.timeout_at(deadline):
-                reply = await self._fetch(question, trip)
-        except TimeoutError:  # the deadline, or aiohttp's limit for connecting
-            return _Ending(WeChatSilent() if trip.sent else WeChatUnreachable("no connection in time"))
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            return _Ending(WeChatMisconfigured(None, why=_tls_reason(error)))
-        except (aiohttp.ClientError, OSError, _Cut) as error:
-            if trip.sent:
-                return _Ending(WeChatUnusable("the answer was cut or not HTTP as we read it"))
-            return _Ending(WeChatUnreachable(_network_reason(error)), may_repeat=True)
-        outcome = read(reply)
+    async def _ask(self, question: _Code, deadline: float) -> _Ending:
+        ending = await self._wire.ask(question.question(), deadline)
+        if not isinstance(ending.outcome, Reply):
+            return _Ending(ending.outcome, may_repeat=ending.unsent)
+        outcome = read(ending.outcome)
         return _Ending(outcome, may_repeat=isinstance(outcome, WeChatBusy) and outcome.errcode == BUSY)
-
-    async def _fetch(self, question: _Question, trip: _Trip) -> Reply:
-        # A redirect is returned, not followed: its target would be told the AppSecret.
-        request = self._open_session().get(
-            self._url, params=question.query(), allow_redirects=False, trace_request_ctx=trip
-        )
-        async with request as response:
-            coding = response.headers.get("Content-Encoding", "").lower()
-            wanted = response.status == 200 and coding in ("", "identity")
-            return Reply(response.status, coding, await _body(response) if wanted else b"")
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        """The one session, made at the first question because aiohttp wants a running loop for it."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                # limit=0: aiohttp's own limit would be a hidden queue; open_logins is the cap.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ssl=self._tls or True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
-                headers={"Accept-Encoding": "identity", "User-Agent": "Menshen"},
-                auto_decompress=False,  # a gzip bomb of 50 kB is 50 MB
-                trust_env=False,  # a proxy from the environment would see the AppSecret
-                trace_configs=[_noting_what_was_sent()],
-                middlewares=[_never_resend],
-            )
-        return self._session
-
-
-async def _never_resend(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Hides a cut connection from aiohttp, which would send a GET again by itself after it.
-
-    aiohttp (3.9 and later, issue 10790) takes every GET for idempotent. This one redeems a code that works once: the
-    repeat would be told "code been used" and hide that the first answer was lost.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:  # nothing was sent, and aiohttp does not repeat these
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-        raise _Cut from None
-
-
-def _noting_what_was_sent() -> aiohttp.TraceConfig:
-    """A trace that tells the trip that its request is being written."""
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(_note_sent)
-    return trace
-
-
-async def _note_sent(
-    _session: aiohttp.ClientSession, context: object, _request: aiohttp.TraceRequestHeadersSentParams
-) -> None:
-    trip = getattr(context, "trace_request_ctx", None)
-    if isinstance(trip, _Trip):
-        trip.sent = True
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body up to 64 KiB; WeChat's answers have some 200 bytes, so that more is none of WeChat's."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            raise _Cut
-    return bytes(body)
 
 
 def _of_both(first: Identity | WeChatTrouble, second: Identity | WeChatTrouble) -> Identity | WeChatTrouble:
@@ -291,40 +249,3 @@ def _of_both(first: Identity | WeChatTrouble, second: Identity | WeChatTrouble) 
     if isinstance(first, WeChatTrouble) and isinstance(second, WeChatTrouble):
         second.code_spent = second.code_spent or first.code_spent
     return second
-
-
-def _verifying_context(cafile: str | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, certificates verified against the system's roots and certifi's.
-
-    A bundled OpenSSL looks for roots where its builder kept them, and finds none on many systems; certifi's are along.
-    """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(certifi.where())
-    if cafile is not None:
-        context.load_verify_locations(cafile)
-    return context
-
-
-def _tls_reason(error: aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError) -> str:
-    """OpenSSL's word for a failed handshake; the error's own text is left alone."""
-    cause = error.__cause__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"TLS: {cause.verify_message}"
-    return f"TLS: {cause.reason}" if isinstance(cause, ssl.SSLError) else "TLS"
-
-
-def _network_reason(error: Exception) -> str:
-    """The name of what kept us from connecting, such as ECONNREFUSED."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the name has no address"
-    number = error.errno if isinstance(error, OSError) else None
-    return errno.errorcode.get(number or 0, "no connection")
-
-
-def _log(appid: str, trouble: WeChatTrouble) -> None:
-    """One line for what an operator should know; what a phone did wrong is only counted."""
-    if isinstance(trouble, WeChatMisconfigured):
-        logger.error("app %s: %s", appid, trouble)
-    elif isinstance(trouble, WeChatUnusable | WeChatUnreachable | WeChatSilent):
-        logger.warning("app %s: %s", appid, trouble)

@@ -2,6 +2,7 @@
 
     WeChatTrouble                the code did not become a person
     ├── CodeRefused              the phone: 40029, 41008, get a new code from wx.login
+    │   └── PhoneCodeRefused     the person: 40029, tap the button again
     ├── CodeUsed                 the phone: 40163, this code was redeemed before
     ├── UserHighRisk             nobody: 40226, WeChat itself blocks this person
     ├── WeChatBusy               time: "system busy" twice, a quota, the open breaker, too many logins waiting
@@ -11,7 +12,8 @@
     └── WeChatSilent             the phone: the question was sent, the deadline came before the answer
 
 None of them carries a secret, a code, a session_key or a URL, so their text may be logged. WeChat's own `errmsg` is not
-kept either: it repeats our address and is free text; `errcode` and `rid` are what WeChat's support asks for.
+kept either: it is free text; `errcode` and `rid` are what WeChat's support asks for. Of a refused address (40164) the
+address alone is read out, because that is what an operator has to put on WeChat's list.
 """
 
 
@@ -43,6 +45,12 @@ class CodeRefused(WeChatTrouble):
     """The code is unknown, too old, empty, or belongs to another mini program (40029, 41008)."""
 
     meaning = "WeChat does not accept this code"
+
+
+class PhoneCodeRefused(CodeRefused):
+    """The code of a getPhoneNumber button is unknown, too old, used, another app's or another person's."""
+
+    meaning = "WeChat does not accept this phone code"
 
 
 class CodeUsed(WeChatTrouble):
@@ -82,12 +90,16 @@ class WeChatUnreachable(WeChatTrouble):
 
 
 class WeChatMisconfigured(WeChatTrouble):
-    """An operator has to act: WeChat refuses our credentials or our address (errcode), or TLS fails (errcode None)."""
+    """An operator has to act: WeChat refuses our credentials or our address (errcode), or TLS fails (errcode None).
+
+    `egress` is our address as WeChat sees it, where WeChat named one; it is not part of the text.
+    """
 
     meaning = "WeChat refuses this server's configuration"
 
-    def __init__(self, errcode: int | None, rid: str = "", *, why: str = "") -> None:
+    def __init__(self, errcode: int | None, rid: str = "", *, why: str = "", egress: str | None = None) -> None:
         super().__init__(errcode, rid, why=why, code_spent=errcode is not None)
+        self.egress = egress
 
 
 class WeChatUnusable(WeChatTrouble):

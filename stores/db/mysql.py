@@ -15,7 +15,7 @@ import aiomysql
 import pymysql
 
 from settings import MysqlUrl
-from stores.db.promise import READ_SECONDS, WRITE_SECONDS, Script, T
+from stores.db.promise import BROWSE_SECONDS, MOST_BROWSING, READ_SECONDS, WRITE_SECONDS, Script, T
 from stores.db.schema import NEWEST, UPKEEP, check_version
 from stores.db.statements import Dialect, Query, Result, Row, history
 from stores.errors import StoreFull, StoreTrouble, UsersAway, UsersRefuse, WrongCredentials, WrongSchema
@@ -24,6 +24,7 @@ from stores.pulse import Pulse
 log = logging.getLogger("menshen.store")
 
 _CONNECTIONS = 10
+_FOR_LISTS = 3  # of them, so that logins always find one
 _MOST_WAITING = 2_000
 _REPEATS = 3
 _REPEATABLE = {1205, 1213}  # lock wait timeout, deadlock: the transaction was undone whole
@@ -32,6 +33,11 @@ _WRONG_CREDENTIALS = {1044, 1045, 1698}
 _CLIENT_SIDE = 2000  # errors from here on are the driver's own: no server, no connection, no answer
 _NO_SUCH_DATABASE = 1049
 _NO_SUCH_TABLE = 1146
+_THERE_ALREADY = {1060, 1061}  # MySQL 8 has no ADD COLUMN IF NOT EXISTS
+_ABOUT = (
+    *("version", "transaction_isolation", "tx_isolation", "character_set_database"),
+    *("innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "read_only"),
+)
 _UPGRADE_LOCK = "menshen_upgrade"
 # A value that does not fit is an error, not cut; notes ("table exists already") are no news and stay on the server.
 _SESSION = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', sql_notes = 0"
@@ -46,7 +52,10 @@ class Mysql:
         self._where = where
         self._pool: asyncio.Future[Any] | None = None
         self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._woken: set[asyncio.Future[None]] = set()
         self._waiting = 0
+        self._lists = asyncio.Semaphore(_FOR_LISTS)
+        self._browsing = 0
         self._pulse = Pulse("the user database", self.ping, StoreTrouble)
 
     @property
@@ -68,6 +77,14 @@ class Mysql:
         async with self._connection(READ_SECONDS) as connection:
             check_version(await _version(connection))
 
+    async def about(self) -> dict[str, str]:
+        """See Database.about."""
+        async with self._connection(READ_SECONDS) as connection:
+            names = {"names": _ABOUT}
+            found = await _run(connection, "SHOW VARIABLES WHERE Variable_name IN %(names)s", names)
+            status = await _run(connection, "SHOW STATUS LIKE 'Ssl_cipher'", {})
+        return {str(name).lower(): str(value).lower() for name, value in (*found.rows, *status.rows)}
+
     async def upgrade(self) -> list[int]:
         """Applies every version that is missing; one starter at a time, and safe to repeat after an interruption."""
         async with self._connection(READ_SECONDS):
@@ -82,7 +99,7 @@ class Mysql:
             missing = {number: parts for number, parts in history("mysql").items() if number > found}
             for number, parts in missing.items():
                 for part in parts:
-                    await _run(connection, part, {})
+                    await _run_again(connection, part)
                 await _ask(connection, UPKEEP["note_version"](version=number, now=int(time.time())))
             await connection.commit()
             await _run(connection, "SELECT RELEASE_LOCK(%(name)s)", {"name": _UPGRADE_LOCK})
@@ -92,6 +109,19 @@ class Mysql:
         """See Database.read."""
         async with self._connection(READ_SECONDS) as connection:
             return list((await _ask(connection, query)).rows)
+
+    async def browse(self, query: Query) -> list[Row]:
+        """See Database.browse. A list that takes too long is no sign that the server is away."""
+        if self._browsing >= MOST_BROWSING:
+            raise UsersAway("too many lists are waiting")
+        self._browsing += 1
+        try:
+            async with asyncio.timeout(BROWSE_SECONDS), self._lists, self._connection(2 * BROWSE_SECONDS) as connection:
+                return list((await _ask(connection, query)).rows)
+        except TimeoutError:
+            raise UsersAway("a list took too long") from None
+        finally:
+            self._browsing -= 1
 
     async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
         """See Database.write. Whether a commit is on disk is for innodb_flush_log_at_trx_commit to say."""
@@ -112,6 +142,7 @@ class Mysql:
             pool = await self._pool
             pool.terminate()
             await pool.wait_closed()
+            await asyncio.gather(*self._woken, return_exceptions=True)
             self._pool = None
 
     @asynccontextmanager
@@ -142,7 +173,17 @@ class Mysql:
             connection.close()
             raise
         finally:
-            await pool.release(connection)
+            self._let_go(pool.release(connection))
+
+    def _let_go(self, woken: "asyncio.Future[None]") -> None:
+        """Does not wait for the pool to wake somebody up, which needs the lock that others hold while they connect.
+
+        Against a server that hangs that was a wait behind all of them, each with a limit, and together with none. And
+        nobody has to be woken: `_turns` lets in no more than there are connections.
+        """
+        if not woken.done():
+            self._woken.add(woken)
+            woken.add_done_callback(self._woken.discard)
 
     def _new_pool(self) -> "asyncio.Future[Any]":
         """The pool to be; it opens no connection by itself, so this cannot fail or wait."""
@@ -157,7 +198,9 @@ class Mysql:
                 db=self._where.name,
                 charset="utf8mb4",
                 autocommit=True,
-                connect_timeout=READ_SECONDS,
+                # None: asyncio.wait_for, which would count it, swallows a cancellation that comes together with the
+                # connection (Python 3.11), and the call goes on without a limit. `_connection` counts for all of it.
+                connect_timeout=None,
                 init_command=_SESSION,
             )
         )
@@ -183,6 +226,15 @@ async def _run(connection: Any, text: str, values: Any) -> Result:
         await cursor.execute(text, values or None)
         rows = await cursor.fetchall() if cursor.description else ()
         return Result(rows, max(cursor.rowcount, 0))
+
+
+async def _run_again(connection: Any, part: str) -> None:
+    """A statement of an upgrade that may have been interrupted: the column or index may be there already."""
+    try:
+        await _run(connection, part, {})
+    except pymysql.MySQLError as error:
+        if error.args[0] not in _THERE_ALREADY:
+            raise
 
 
 async def _ask(connection: Any, query: Query) -> Result:

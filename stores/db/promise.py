@@ -20,6 +20,8 @@ Script = Generator[Query, Result, T]
 
 READ_SECONDS = 1.5  # a login has 4 s in all; MySQL frozen must be noticed within 2 s
 WRITE_SECONDS = 1.5
+BROWSE_SECONDS = 3.0  # a person waits for a list, no phone does
+MOST_BROWSING = 50
 
 
 class Database(Protocol):
@@ -29,6 +31,11 @@ class Database(Protocol):
 
     async def read(self, query: Query) -> list[Row]:
         """The rows of one query, outside any transaction."""
+
+    async def browse(self, query: Query) -> list[Row]:
+        """As `read`, for statements of lists, which walk over more than a few rows: neither the loop nor the
+        connections that logins need are theirs, so that they wait for each other and nobody for them.
+        """
 
     async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
         """Runs the script in a transaction and gives what it returns.
@@ -42,6 +49,9 @@ class Database(Protocol):
 
     async def ping(self) -> None:
         """Returns when the database answers and is of our version. Raises UsersAway, WrongSchema."""
+
+    async def about(self) -> dict[str, str]:
+        """How the engine is set up, by its own names in small letters; see actions/doctor.py. Raises UsersAway."""
 
     @property
     def answers(self) -> bool:

@@ -1,7 +1,8 @@
 """SQLite in one file: reads in the loop, writes through one thread that commits many at once.
 
 A read by key takes microseconds, less than handing it to a thread would. A write waits for the disk, so it never runs
-in the loop: one thread takes everything that is waiting, commits it as one transaction and only then answers.
+in the loop: one thread takes everything that is waiting, commits it as one transaction and only then answers. Lists are
+read in a third thread, one at a time.
 """
 
 import asyncio
@@ -13,11 +14,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stores.db.promise import WRITE_SECONDS, Script, T
+from stores.db.copies import put_copy_aside
+from stores.db.promise import BROWSE_SECONDS, MOST_BROWSING, WRITE_SECONDS, Script, T
 from stores.db.schema import NEWEST, UPKEEP, check_version
 from stores.db.statements import Dialect, Query, Result, Row, history
 from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
@@ -27,6 +30,7 @@ log = logging.getLogger("menshen.store")
 _MOST_WAITING = 5_000
 _MOST_IN_ONE_COMMIT = 256
 _BUSY_MILLISECONDS = 1_000  # another process of ours may hold the write lock for a moment
+_LISTS_CACHE_KIB = 32 * 1024  # a list looks at rows all over the file, which the usual 2 MiB never hold
 _REFUSES_TO_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 _DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
@@ -64,6 +68,61 @@ def _kind(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+class _Lists:
+    """A connection that only reads, in a thread of its own, for statements that would hold up the loop."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, "sqlite-lists")
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._closing = False
+
+    async def read(self, query: Query) -> list[Row]:
+        """The rows; gives up after a while, and then the statement has ended before the next begins."""
+        if self._waiting >= MOST_BROWSING:
+            raise UsersAway("too many lists are waiting")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(BROWSE_SECONDS), self._turn:
+                return await self._run(query)
+        except TimeoutError:
+            raise UsersAway("a list took too long") from None
+        except sqlite3.Error as error:
+            raise trouble(error) from error
+        finally:
+            self._waiting -= 1
+
+    async def _run(self, query: Query) -> list[Row]:
+        if self._closing:
+            raise UsersAway("the database is closed")
+        text, values = query.bound("sqlite")
+        running = asyncio.ensure_future(
+            asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: self._connection.execute(text, values).fetchall()
+            )
+        )
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await self._interrupt(running)
+            if not running.cancelled():
+                running.exception()  # looked at, or the loop would complain that nobody did
+            raise
+
+    async def close(self) -> None:
+        """Ends what runs, then the thread and the connection."""
+        self._closing = True
+        await self._interrupt(asyncio.ensure_future(asyncio.to_thread(self._thread.shutdown)))
+        self._connection.close()
+
+    async def _interrupt(self, until: "asyncio.Future[Any]") -> None:
+        """Again and again: a statement that has not begun yet cannot be interrupted."""
+        while not until.done():
+            self._connection.interrupt()
+            await asyncio.wait([until], timeout=0.01)
+
+
 class Sqlite:
     """The embedded engine. One instance belongs to one event loop."""
 
@@ -75,6 +134,7 @@ class Sqlite:
         self._thread: threading.Thread | None = None
         self._reader: sqlite3.Connection | None = None
         self._writers: tuple[sqlite3.Connection, ...] = ()
+        self._lists: _Lists | None = None
 
     @property
     def answers(self) -> bool:
@@ -90,15 +150,18 @@ class Sqlite:
             raise WrongSchema(f"there is no database at {self.path}: start the server once, or run 'upgrade'")
         self._make_file()  # refuses an empty one; opening it would fill it, and hide that something was lost
         with contextlib.ExitStack() as opened:
-            reader, durable, relaxed = (
+            reader, lists, durable, relaxed = (
                 opened.enter_context(contextlib.closing(self._open(synchronous)))
-                for synchronous in ("NORMAL", "FULL", "NORMAL")
+                for synchronous in ("NORMAL", "NORMAL", "FULL", "NORMAL")
             )
             with self._start_troubles():
                 check_version(_version(reader))
                 reader.execute("PRAGMA query_only = ON")
+                lists.execute("PRAGMA query_only = ON")
+                lists.execute(f"PRAGMA cache_size = -{_LISTS_CACHE_KIB}")
             opened.pop_all()
         self._reader, self._writers = reader, (durable, relaxed)
+        self._lists = _Lists(lists)
         self._thread = threading.Thread(target=self._write_on, args=self._writers, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -112,6 +175,10 @@ class Sqlite:
         """Returns when the file can be read."""
         await self.read(UPKEEP["schema_version"]())
 
+    async def about(self) -> dict[str, str]:
+        """See Database.about."""
+        return {"version": sqlite3.sqlite_version}
+
     async def read(self, query: Query) -> list[Row]:
         """See Database.read. Runs in the loop: for statements that an index answers."""
         if self._reader is None:
@@ -121,6 +188,12 @@ class Sqlite:
             return self._reader.execute(text, values).fetchall()
         except sqlite3.Error as error:
             raise trouble(error) from error
+
+    async def browse(self, query: Query) -> list[Row]:
+        """See Database.browse."""
+        if self._lists is None:
+            raise UsersAway("the database is not open")
+        return await self._lists.read(query)
 
     async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
         """See Database.write."""
@@ -144,6 +217,9 @@ class Sqlite:
         for connection in self._writers:
             connection.close()
         self._writers = ()
+        if self._lists is not None:
+            await self._lists.close()
+            self._lists = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -216,7 +292,7 @@ def _apply_history(connection: sqlite3.Connection, path: Path) -> list[int]:
         check_version(found)
     missing = {number: parts for number, parts in history("sqlite").items() if number > found}
     if missing and found:
-        _put_copy_aside(connection, path.with_name(f"{path.name}.before-version-{max(missing)}"))
+        put_copy_aside(connection, path.with_name(f"{path.name}.before-version-{max(missing)}"))
     for number, parts in missing.items():
         with connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -225,21 +301,6 @@ def _apply_history(connection: sqlite3.Connection, path: Path) -> list[int]:
             values = {"version": number, "now": int(time.time())}
             connection.execute(UPKEEP["note_version"].text["sqlite"], values)
     return list(missing)
-
-
-def _put_copy_aside(connection: sqlite3.Connection, path: Path) -> None:
-    """Copies the whole database under another name first: a copy that was interrupted must not pass for a backup."""
-    if path.exists():
-        return
-    draft = path.with_name(f"{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        connection.execute("VACUUM INTO ?", (str(draft),))
-        os.fsync(file)
-    finally:
-        os.close(file)
-    draft.rename(path)
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> None:

@@ -1,7 +1,8 @@
 """Named SQL from sql/*.sql, each statement in the words of the database at hand.
 
 A statement begins with `-- name: what it returns or does`. Where SQLite and MySQL differ, the two stand one below the
-other under `-- on sqlite` and `-- on mysql`. Parameters are written `:name`; a list becomes as many as it holds.
+other under `-- on sqlite` and `-- on mysql`. Parameters are written `:name`; a list becomes as many as it holds. What
+several statements of a file have in common stands once, as `-- part name: what it is`, and is named `{{name}}` in them.
 """
 
 import re
@@ -14,7 +15,8 @@ Dialect = Literal["sqlite", "mysql"]
 Row = tuple[Any, ...]
 
 FOLDER = Path(__file__).resolve().parents[2] / "sql"
-_NAMED = re.compile(r"^-- (?P<name>[a-z_]+): (?P<says>.+)$")
+_NAMED = re.compile(r"^-- (?P<part>part )?(?P<name>[a-z_]+): (?P<says>.+)$")
+_INCLUDED = re.compile(r"\{\{([a-z_]+)\}\}")
 _VERSION = re.compile(r"^-- version (?P<number>\d+): (?P<says>.+)$")
 _DIALECT = re.compile(r"^-- on (?P<dialect>sqlite|mysql)$")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
@@ -97,14 +99,23 @@ def _blocks(path: Path, opening: re.Pattern[str]) -> Iterator[tuple[re.Match[str
 def load(file_name: str) -> dict[str, Statement]:
     """The named statements of one file in sql/, in its order."""
     found = {}
+    parts: dict[tuple[str, Dialect], str] = {}
     for head, texts in _blocks(FOLDER / file_name, _NAMED):
-        clean: dict[Dialect, str] = {dialect: text.rstrip(";") for dialect, text in texts.items()}
+        clean = {dialect: _whole(text.rstrip(";"), dialect, parts) for dialect, text in texts.items()}
+        if head.group("part"):
+            parts |= {(head.group("name"), dialect): text for dialect, text in clean.items()}
+            continue
         scalar: dict[Dialect, str] = {
             "sqlite": clean["sqlite"],
             "mysql": _PARAMETER.sub(r"%(\1)s", clean["mysql"]),
         }
         found[head.group("name")] = Statement(head.group("name"), head.group("says"), clean, scalar)
     return found
+
+
+def _whole(text: str, dialect: Dialect, parts: Mapping[tuple[str, Dialect], str]) -> str:
+    """The text with the parts it names in their places; a part stands above whatever names it."""
+    return _INCLUDED.sub(lambda found: parts[found.group(1), dialect], text)
 
 
 def history(dialect: Dialect) -> dict[int, list[str]]:

@@ -3,7 +3,10 @@
 from stores.sessions.promise import (
     CLAIM_SECONDS,
     ERASED,
+    UNDO_SECONDS,
     Admission,
+    Advice,
+    Opened,
     Opening,
     PersonChanged,
     Reason,
@@ -18,7 +21,10 @@ from stores.sessions.promise import (
 __all__ = [
     "CLAIM_SECONDS",
     "ERASED",
+    "UNDO_SECONDS",
     "Admission",
+    "Advice",
+    "Opened",
     "Opening",
     "PersonChanged",
     "Reason",

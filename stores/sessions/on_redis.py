@@ -6,11 +6,11 @@ forbids the session, the session is taken out again before its token was told to
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stores.errors import SessionsAway, StoreFull, StoreTrouble
+from stores.errors import NotEmpty, SessionsAway, StoreFull, StoreTrouble
 from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, epitaph, tombstone
 from stores.sessions.promise import (
     CLAIM_SECONDS,
@@ -18,6 +18,8 @@ from stores.sessions.promise import (
     MOST_LISTED,
     TALLY_SECONDS,
     Admission,
+    Advice,
+    Opened,
     Opening,
     PersonChanged,
     Reason,
@@ -28,12 +30,15 @@ from stores.sessions.promise import (
 from stores.sessions.redis_epochs import RedisEpochs
 from stores.sessions.redis_keys import Keys
 from stores.sessions.redis_link import CALL_SECONDS, Pipeline, RedisLink
+from stores.sessions.redis_undo import A_FEW as A_FEW_TO_UNDO
+from stores.sessions.redis_undo import RedisUndo
 from stores.sessions.shared_lookup import SharedLookup
 
 log = logging.getLogger("menshen.store")
 
 _A_FEW = 200
 _REPEATS = 5
+_MOVE_SECONDS = 10.0  # nobody waits for it but the person who moves
 _REASON_SECONDS = 0.1  # why a session ended is a courtesy and must not make a verify late
 
 
@@ -73,6 +78,7 @@ class RedisSessions:
         self._packer = packer
         self._all_epochs = all_epochs
         self._epochs = RedisEpochs(link, keys, all_epochs)
+        self._undo = RedisUndo(link, keys, packer, self._epochs)
         self._lookup: SharedLookup[_Found] = SharedLookup(self._ask)
 
     async def start(self) -> None:
@@ -87,7 +93,7 @@ class RedisSessions:
         """See Sessions.ping."""
         await self._epochs.fetch()
 
-    async def advice(self) -> list[str]:
+    async def advice(self) -> list[Advice]:
         """See Sessions.advice."""
         return await self._link.advice()
 
@@ -132,14 +138,14 @@ class RedisSessions:
 
     # A session begins
 
-    async def open(self, opening: Opening, now: int) -> list[bytes]:
+    async def open(self, opening: Opening, now: int) -> Opened:
         """See Sessions.open."""
         replaced = []
         if opening.replaces:
             replaced = await self.end([opening.replaces], "replaced", now)
         epochs = self._epochs.last
         for _ in range(_REPEATS):
-            session = _session(opening, epochs.get(opening.appid, 0))
+            session = opening.in_epoch(epochs.get(opening.appid, 0))
             written = await self._write(session, opening, now)
             epochs = written.epochs
             if written.generation > opening.generation:
@@ -147,7 +153,7 @@ class RedisSessions:
                 raise PersonChanged
             if epochs.get(opening.appid, 0) == session.epoch:
                 replaced += await self._make_room(session, opening, written.handles, now)
-                return [each.id for each in replaced]
+                return Opened(session, [each.id for each in replaced])
             await self._take_out(session)  # everybody was put out just now; this login came after that
         raise SessionsAway("the epochs do not come to rest")
 
@@ -239,6 +245,19 @@ class RedisSessions:
             return None
         return "expired" if any(score is not None for score in scores) else None
 
+    async def holding(self, ids: list[bytes], now: int) -> dict[bytes, Session]:
+        """See Sessions.holding."""
+        found: dict[bytes, Session] = {}
+        for start in range(0, len(ids), _A_FEW):
+            some = ids[start : start + _A_FEW]
+            values = await self._values([each[:HANDLE_BYTES] for each in some])
+            epochs = self._epochs.last
+            for each, value in zip(some, values, strict=True):
+                held = self._unpacked(each[:HANDLE_BYTES], value)
+                if held and held.id == each and held.ends_at > now and held.epoch == epochs.get(held.appid, 0):
+                    found[each] = held
+        return found
+
     async def live(self, user_id: int, appid: str, now: int, most: int = MOST_LISTED) -> list[Session]:
         """See Sessions.live."""
         epoch = (await self._epochs.fetch()).get(appid, 0)
@@ -275,19 +294,37 @@ class RedisSessions:
 
     # A session ends, or goes on
 
-    async def end(self, sessions: Iterable[bytes], reason: Reason, now: int) -> list[Session]:
+    async def end(
+        self, sessions: Iterable[bytes], reason: Reason, now: int, undo_by: str | None = None
+    ) -> list[Session]:
         """See Sessions.end."""
         ids = set(sessions)
+        if undo_by is None:
+            return await self._end_ids(ids, reason, now)
+        ended = []
+        for some in _in_turns(ids, A_FEW_TO_UNDO):
+            done = await self._undo.end(some, reason, now, undo_by)
+            ended += await self._end_ids(some, reason, now) if done is None else done
+        return ended
+
+    async def restore(self, sessions: Iterable[bytes], by: str, now: int) -> list[Session]:
+        """See Sessions.restore."""
+        returned = []
+        for some in _in_turns(set(sessions), A_FEW_TO_UNDO):
+            returned += await self._undo.restore(some, now, by)
+        return returned
+
+    async def _end_ids(self, ids: set[bytes], reason: Reason, now: int) -> list[Session]:
         return await self._end_handles([each[:HANDLE_BYTES] for each in ids], reason, now, only=ids)
 
     async def end_some(self, user_id: int, appid: str, reason: Reason, now: int) -> list[Session] | None:
         """See Sessions.end_some. Goes through the whole index, whatever it says of times: the values decide."""
         index = self._keys.user(user_id, (await self._epochs.fetch()).get(appid, 0))
-        handles = await self._call(self._client.zrange(index, 0, _A_FEW - 1))
-        if not handles:
+        members = await self._call(self._client.zrange(index, 0, _A_FEW - 1))
+        if not members:
             return None
-        ended = await self._end_handles(handles, reason, now)
-        await self._call(self._client.zrem(index, *handles))  # those too whose session had gone by itself
+        ended = await self._end_handles([each[-HANDLE_BYTES:] for each in members], reason, now)
+        await self._call(self._client.zrem(index, *members))  # those too whose session had gone by itself
         return ended
 
     async def _end_handles(
@@ -296,13 +333,31 @@ class RedisSessions:
         ended: list[Session] = []
         for start in range(0, len(handles), _A_FEW):
             some = handles[start : start + _A_FEW]
+            values = dict(zip(some, await self._values(some), strict=True))
+            values |= await self._forbid_return([each for each, value in values.items() if epitaph(value or b"")])
             held = {}
-            for handle, value in zip(some, await self._values(some), strict=True):
+            for handle, value in values.items():
                 session = self._unpacked(handle, value)
                 if session and (only is None or session.id in only):
                     held[session] = value
             ended += await self._end_held(held, reason, now)
         return ended
+
+    async def _forbid_return(self, handles: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        """Nothing brings these back any more; gives what stands there now, for one may have come back just before."""
+        if not handles:
+            return {}
+        try:
+            *_, values = await self._call(self._forbidding(handles, transaction=True).execute())
+        except StoreFull:  # then nobody can have stashed anything in between either
+            *_, values = await self._call(self._forbidding(handles, transaction=False).execute())
+        return dict(zip(handles, values, strict=True))
+
+    def _forbidding(self, handles: Sequence[bytes], *, transaction: bool) -> Pipeline:
+        pipe = self._client.pipeline(transaction=transaction)
+        pipe.unlink(*map(self._keys.stash, handles))
+        pipe.mget(*map(self._keys.session, handles))
+        return pipe
 
     async def _end_held(self, held: Mapping[Session, bytes | None], reason: Reason, now: int) -> list[Session]:
         """Puts a tombstone in the place of each; of two who end the same session, one is told that it held."""
@@ -325,19 +380,21 @@ class RedisSessions:
         for session in held:
             key = self._keys.session(session.id[:HANDLE_BYTES])
             pipe.set(key, tombstone(reason), xx=True, get=True, ex=MEMORY_SECONDS)
-            self._unindex(pipe, session)
+            self._leave_nothing(pipe, session)
         answers = await self._call(pipe.execute())
-        return [before == value for before, value in zip(answers[::3], held.values(), strict=True)]
+        return [before == value for before, value in zip(answers[::4], held.values(), strict=True)]
 
     async def _delete(self, held: Mapping[Session, bytes | None]) -> list[bool]:
         pipe = self._client.pipeline(transaction=False)  # a full Redis lets nothing be queued in MULTI, not even DEL
         for session in held:
             pipe.delete(self._keys.session(session.id[:HANDLE_BYTES]))
-            self._unindex(pipe, session)
+            self._leave_nothing(pipe, session)
         answers = await self._call(pipe.execute())
-        return [bool(deleted) for deleted in answers[::3]]
+        return [bool(deleted) for deleted in answers[::4]]
 
-    def _unindex(self, pipe: Pipeline, session: Session) -> None:
+    def _leave_nothing(self, pipe: Pipeline, session: Session) -> None:
+        """Takes it out of its indexes, and what would bring it back, if somebody ended it so just now: 3 commands."""
+        pipe.unlink(self._keys.stash(session.id[:HANDLE_BYTES]))
         for index in self._keys.indexes(session):
             pipe.zrem(index, session.id[:HANDLE_BYTES])
 
@@ -357,6 +414,43 @@ class RedisSessions:
     async def set_epochs(self, epochs: Mapping[str, int]) -> None:
         """See Sessions.set_epochs."""
         await self._epochs.push(epochs)
+
+    # All of them go elsewhere, or come from there
+
+    async def must_be_empty(self) -> None:
+        """Raises NotEmpty when anything lies under our prefix: a session ended elsewhere since would revive.
+
+        A walk over all keys, which no request may cost: only the command `move` asks this, once, before any server.
+        """
+        async for _ in self._client.scan_iter(match=self._keys.everything, count=1_000):
+            raise NotEmpty("it holds keys under KEY_PREFIX")
+
+    async def every(self, now: int) -> AsyncIterator[list[Session]]:
+        """All sessions that hold, a few at a time, each with the end that its index knows."""
+        for appid, counter in (await self._epochs.fetch()).items():
+            index, start = self._keys.app(appid, counter), 0
+            while scored := await self._call(self._client.zrange(index, start, start + _A_FEW - 1, withscores=True)):
+                values = await self._values([handle for handle, _ in scored])
+                found = [
+                    self._unpacked(handle, value, int(score))
+                    for (handle, score), value in zip(scored, values, strict=True)
+                ]
+                yield [each for each in found if each and each.expires_at > now and each.epoch == counter]
+                start += _A_FEW
+
+    async def adopt(self, sessions: Sequence[Session], now: int) -> None:
+        """See Sessions.adopt."""
+        pipe = self._client.pipeline(transaction=True)
+        for session in sessions:
+            handle = session.id[:HANDLE_BYTES]
+            app, user = self._keys.indexes(session)
+            pipe.set(self._keys.session(handle), self._packer.pack(session), exat=session.expires_at)
+            pipe.zadd(app, {handle: session.expires_at})
+            pipe.zadd(user, {handle: session.expires_at})
+            pipe.expireat(user, session.ends_at + MEMORY_SECONDS, nx=True)
+            pipe.expireat(user, session.ends_at + MEMORY_SECONDS, gt=True)
+        if sessions:
+            await self._call(pipe.execute(), _MOVE_SECONDS)
 
     # What is over is forgotten
 
@@ -390,14 +484,7 @@ class RedisSessions:
         return await self._link.call(answer, seconds)
 
 
-def _session(opening: Opening, epoch: int) -> Session:
-    return Session(
-        opening.id,
-        opening.user_id,
-        opening.appid,
-        epoch,
-        opening.created_at,
-        opening.ends_at,
-        opening.expires_at,
-        opening.sealed_key,
-    )
+def _in_turns(ids: Iterable[bytes], most: int) -> Iterator[set[bytes]]:
+    waiting = list(ids)
+    for start in range(0, len(waiting), most):
+        yield set(waiting[start : start + most])

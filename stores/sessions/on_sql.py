@@ -1,7 +1,7 @@
 """Sessions beside the users, in SQLite or MySQL: the engine for a first server that needs nothing else installed."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stores.db import Database, Result, Row, Script, load
@@ -11,7 +11,10 @@ from stores.sessions.promise import (
     MEMORY_SECONDS,
     MOST_LISTED,
     TALLY_SECONDS,
+    UNDO_SECONDS,
     Admission,
+    Advice,
+    Opened,
     Opening,
     PersonChanged,
     Reason,
@@ -49,7 +52,7 @@ class SqlSessions:
         with _as_sessions():
             await self._db.ping()
 
-    async def advice(self) -> list[str]:
+    async def advice(self) -> list[Advice]:
         """Nothing: SQLite is set up by us, and MySQL's own settings are looked at elsewhere."""
         return []
 
@@ -86,29 +89,30 @@ class SqlSessions:
         with _as_sessions():
             return await self._db.write(script, durable=False)
 
-    async def open(self, opening: Opening, now: int) -> list[bytes]:
+    async def open(self, opening: Opening, now: int) -> Opened:
         """See Sessions.open."""
         opened_us = time.time_ns() // 1000
 
-        def script() -> Script[list[bytes]]:
+        def script() -> Script[Opened]:
             found = yield SQL["user_generation"](user_id=opening.user_id)
             if not found.rows or found.rows[0][0] > opening.generation:
                 raise PersonChanged
             ended = yield from _end_replaced(opening, now)
             ended += yield from _make_room(opening, now)
-            epoch = yield SQL["epoch_of"](appid=opening.appid)
+            found = yield SQL["epoch_of"](appid=opening.appid)
+            session = opening.in_epoch(found.rows[0][0] if found.rows else 0)
             yield SQL["open_session"](
                 id=opening.id,
                 user_id=opening.user_id,
                 appid=opening.appid,
-                epoch=epoch.rows[0][0] if epoch.rows else 0,
+                epoch=session.epoch,
                 created_at=opening.created_at,
                 ends_at=opening.ends_at,
                 expires_at=opening.expires_at,
                 opened_us=opened_us,
                 sealed_key=opening.sealed_key,
             )
-            return ended
+            return Opened(session, ended)
 
         with _as_sessions():
             return await self._db.write(script)
@@ -134,18 +138,36 @@ class SqlSessions:
         by_id = {row[0]: row for row in rows}
         return [by_id.get(each) for each in ids]
 
-    async def end(self, sessions: Iterable[bytes], reason: Reason, now: int) -> list[Session]:
+    async def end(
+        self, sessions: Iterable[bytes], reason: Reason, now: int, undo_by: str | None = None
+    ) -> list[Session]:
         """See Sessions.end."""
         ids = list(sessions)
 
         def script() -> Script[list[Session]]:
+            yield SQL["forbid_return"](ids=ids, by=undo_by or "")  # first: it holds the rows until the end, for MySQL
             found = yield SQL["sessions_by_id"](ids=ids)
-            ended = []
-            for session in _holding(found, now):
-                done = yield SQL["end_session"](id=session.id, reason=reason, now=now)
-                if done.changed:
-                    ended.append(session)
-            return ended
+            return (yield from _end_each(_holding(found, now), reason, now, undo_by))
+
+        if not ids:
+            return []
+        with _as_sessions():
+            return await self._db.write(script)
+
+    async def restore(self, sessions: Iterable[bytes], by: str, now: int) -> list[Session]:
+        """See Sessions.restore."""
+        ids = list(sessions)
+
+        def script() -> Script[list[Session]]:
+            found = _holding((yield SQL["returning_sessions"](ids=ids, by=by, now=now)), now)
+            let_in = yield SQL["people_let_in"](user_ids=[session.user_id for session in found], now=now)
+            welcome = {row[0] for row in let_in.rows}
+            returned = []
+            for session in found:
+                if session.user_id in welcome:
+                    done = yield SQL["return_session"](id=session.id, by=by, now=now)
+                    returned += [session] * done.changed
+            return returned
 
         if not ids:
             return []
@@ -153,12 +175,32 @@ class SqlSessions:
             return await self._db.write(script)
 
     async def bar(self, user_id: int, generation: int) -> None:
-        """Nothing to do: `open` reads the generation from the person's own row, in the same transaction."""
+        """See Sessions.bar. `open` reads the generation from the person's own row, in the same transaction."""
+
+        def script() -> Script[None]:
+            yield SQL["forbid_return_of_user"](user_id=user_id)
+
+        with _as_sessions():
+            await self._db.write(script)
 
     async def end_some(self, user_id: int, appid: str, reason: Reason, now: int) -> list[Session] | None:
         """See Sessions.end_some."""
-        some = await self.live(user_id, appid, now, _A_FEW)
-        return await self.end([session.id for session in some], reason, now) if some else None
+
+        def script() -> Script[list[Session] | None]:
+            yield SQL["forbid_return_of_user"](user_id=user_id)
+            found = _holding((yield SQL["live_sessions"](user_id=user_id, now=now, most=_A_FEW)), now)
+            return (yield from _end_each(found, reason, now)) if found else None
+
+        with _as_sessions():
+            return await self._db.write(script)
+
+    async def holding(self, ids: list[bytes], now: int) -> dict[bytes, Session]:
+        """See Sessions.holding."""
+        if not ids:
+            return {}
+        with _as_sessions():
+            rows = await self._db.read(SQL["sessions_by_id"](ids=ids))
+        return {session.id: session for session in _holding(Result(rows), now)}
 
     async def live(self, user_id: int, appid: str, now: int, most: int = MOST_LISTED) -> list[Session]:
         """See Sessions.live."""
@@ -171,7 +213,7 @@ class SqlSessions:
         with _as_sessions():
             epoch = await self._db.read(SQL["epoch_of"](appid=appid))
             counter = epoch[0][0] if epoch else 0
-            rows = await self._db.read(SQL["count_sessions"](appid=appid, epoch=counter, now=now))
+            rows = await self._db.browse(SQL["count_sessions"](appid=appid, epoch=counter, now=now))
         return int(rows[0][0])
 
     async def touch(self, used: Mapping[Session, int], now: int) -> None:
@@ -187,6 +229,26 @@ class SqlSessions:
     async def set_epochs(self, epochs: Mapping[str, int]) -> None:
         """Nothing to do: a look-up reads the counter from the same database."""
 
+    async def adopt(self, sessions: Sequence[Session], now: int) -> None:
+        """See Sessions.adopt."""
+
+        def script() -> Script[None]:
+            for session in sessions:
+                yield SQL["open_session"](
+                    id=session.id,
+                    user_id=session.user_id,
+                    appid=session.appid,
+                    epoch=session.epoch,
+                    created_at=session.created_at,
+                    ends_at=session.ends_at,
+                    expires_at=session.expires_at,
+                    opened_us=session.created_at * 1_000_000,
+                    sealed_key=session.sealed_key,
+                )
+
+        with _as_sessions():
+            await self._db.write(script)
+
     async def sweep(self, now: int) -> int:
         """See Sessions.sweep."""
 
@@ -196,7 +258,7 @@ class SqlSessions:
             stale = yield SQL["stale_sessions"](before=now - MEMORY_SECONDS, most=_A_FEW)
             if stale.rows:
                 yield SQL["forget_sessions"](ids=[row[0] for row in stale.rows])
-            return len(stale.rows) + (yield from _wipe_keys(now))
+            return len(stale.rows) + (yield from _wipe_undone(now)) + (yield from _wipe_keys(now))
 
         with _as_sessions():
             return await self._db.write(script, durable=False)
@@ -222,6 +284,21 @@ def _holding(found: Result, now: int) -> list[Session]:
     ]
 
 
+def _end_each(sessions: list[Session], reason: Reason, now: int, undo_by: str | None = None) -> Script[list[Session]]:
+    """Ends these; gives those of which nobody else was told that they held."""
+    ended = []
+    for session in sessions:
+        if undo_by is None:
+            done = yield SQL["end_session"](id=session.id, reason=reason, now=now)
+        else:
+            done = yield SQL["end_session_for_now"](
+                id=session.id, reason=reason, now=now, by=undo_by, until=now + UNDO_SECONDS
+            )
+        if done.changed:
+            ended.append(session)
+    return ended
+
+
 def _end_replaced(opening: Opening, now: int) -> Script[list[bytes]]:
     if opening.replaces is None:
         return []
@@ -240,6 +317,14 @@ def _make_room(opening: Opening, now: int) -> Script[list[bytes]]:
     for session in too_many:
         yield SQL["end_session"](id=session, reason="replaced", now=now)
     return too_many
+
+
+def _wipe_undone(now: int) -> Script[int]:
+    """Wipes what nobody brought back within the minute, a few at a time."""
+    over = yield SQL["missed_returns"](now=now, most=_A_FEW)
+    if over.rows:
+        yield SQL["forbid_return"](ids=[row[0] for row in over.rows], by="")
+    return len(over.rows)
 
 
 def _wipe_keys(now: int) -> Script[int]:

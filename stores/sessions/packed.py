@@ -9,6 +9,7 @@ import hmac
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import get_args
 
 from stores.sessions.promise import Reason, Session
@@ -83,6 +84,39 @@ def epitaph(value: bytes) -> Reason | None:
     if len(value) == 1 and 0 <= value[0] - 0xF0 < len(_REASONS):
         return _REASONS[value[0] - 0xF0]
     return None
+
+
+# generation, until, expires at, length of the name; then the name and the session's value
+_STASH = struct.Struct(">QIIH")
+
+
+@dataclass(frozen=True)
+class Stash:
+    """What is kept of a session that may be brought back; its sealed key stays sealed in the value.
+
+    Only the value bears our mark: whoever could write a stash could as well write the value back by himself.
+    """
+
+    by: str
+    generation: int  # of the person, when the session was ended
+    until: int
+    expires_at: int
+    value: bytes = field(repr=False)
+
+    def packed(self) -> bytes:
+        """The bytes to store."""
+        name = self.by.encode("utf-8")
+        return _STASH.pack(self.generation, self.until, self.expires_at, len(name)) + name + self.value
+
+    @classmethod
+    def unpacked(cls, raw: bytes | None) -> "Stash | None":
+        """The stash in these bytes; None when there is none, or none of ours."""
+        try:
+            generation, until, expires_at, length = _STASH.unpack_from(raw or b"")
+            at = _STASH.size + length
+            return cls((raw or b"")[_STASH.size : at].decode("utf-8"), generation, until, expires_at, (raw or b"")[at:])
+        except (struct.error, UnicodeDecodeError):
+            return None
 
 
 def read_epochs(raw: bytes | None) -> Mapping[str, int] | None:

@@ -10,7 +10,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,6 +23,7 @@ _TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}", re.ASCII)
 MEMORY_SECONDS = 86_400  # an ended session is told why it ended for a day
 CLAIM_SECONDS = 600  # WeChat's codes live five minutes; remembered twice as long
 TALLY_SECONDS = 60
+UNDO_SECONDS = 60  # how long what is needed to bring a session back is kept
 MOST_LISTED = 500  # of one person's sessions, the newest
 ERASED = 2**53 - 1  # the generation of somebody who is no more, higher than any other and exact as a double
 
@@ -87,6 +88,27 @@ class Opening:
     overflow: Overflow
     replaces: bytes | None = None  # the session that the phone logs in over: it ends, and does not count (ASVS 7.2.4)
 
+    def in_epoch(self, epoch: int) -> Session:
+        """The session that this opens when the counter of its mini program stands there."""
+        return Session(
+            self.id,
+            self.user_id,
+            self.appid,
+            epoch,
+            self.created_at,
+            self.ends_at,
+            self.expires_at,
+            self.sealed_key,
+        )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session that has begun, in the epoch of that moment, and the ids of those that were ended to make room."""
+
+    session: Session
+    replaced: list[bytes]
+
 
 @dataclass(frozen=True)
 class Admission:
@@ -94,6 +116,19 @@ class Admission:
 
     claimed: bool
     tally: int
+
+
+class Advice(str):
+    """A sentence about a setting of the store that puts sessions at risk; `key` is its name in a table of words."""
+
+    key: str
+    value: str
+
+    def __new__(cls, key: str, sentence: str, value: str = "") -> "Advice":
+        """`value` is what the setting is now, where the words want to name it."""
+        advice = super().__new__(cls, sentence)
+        advice.key, advice.value = key, value
+        return advice
 
 
 class Sessions(Protocol):
@@ -105,7 +140,7 @@ class Sessions(Protocol):
     async def ping(self) -> None:
         """Returns when the store can serve a verify."""
 
-    async def advice(self) -> list[str]:
+    async def advice(self) -> list[Advice]:
         """Sentences about settings of the store that put sessions at risk; empty when all is well."""
 
     async def admit(self, code_hash: bytes, tally: str) -> Admission:
@@ -117,8 +152,8 @@ class Sessions(Protocol):
     async def add_tallies(self, tallies: Mapping[str, int]) -> dict[str, int]:
         """Adds to several tallies of this minute; gives where each stands now."""
 
-    async def open(self, opening: Opening, now: int) -> list[bytes]:
-        """Begins a session; gives the ids of those that were ended to make room.
+    async def open(self, opening: Opening, now: int) -> Opened:
+        """Begins a session; gives it, and the ids of those that were ended to make room.
 
         Raises TooManySessions, PersonChanged.
         """
@@ -126,14 +161,37 @@ class Sessions(Protocol):
     async def find(self, session: bytes, now: int) -> Session:
         """The session of this id, asked of the store each time. Raises SessionGone."""
 
-    async def end(self, sessions: Iterable[bytes], reason: Reason, now: int) -> list[Session]:
-        """Ends these; gives those that held until now. Ids of nothing, or of what had ended before, are passed over."""
+    async def end(
+        self, sessions: Iterable[bytes], reason: Reason, now: int, undo_by: str | None = None
+    ) -> list[Session]:
+        """Ends these; gives those that held until now. Ids of nothing, or of what had ended before, are passed over.
+
+        With `undo_by` that one may bring them back for UNDO_SECONDS, and the sealed keys wait as long. Whoever ends a
+        session again, be it for another's sake or without `undo_by`, ends that too. A full store ends them for good.
+        """
+
+    async def restore(self, sessions: Iterable[bytes], by: str, now: int) -> list[Session]:
+        """Brings back those that `by` ended with `undo_by` within UNDO_SECONDS; gives those that hold again.
+
+        Each has the end that it had. Never one that would have expired meanwhile, whose epoch is over, whose person was
+        blocked or erased since, or that was ended again: of a restore and any of these at the same time, the restore
+        loses. SESSIONS_PER_USER is not asked: a person who logged in meanwhile may have more for a while.
+        """
 
     async def bar(self, user_id: int, generation: int) -> None:
-        """From here on no login that read an older generation of this person can open a session."""
+        """From here on no login that read an older generation of this person can open a session.
+
+        Nor can a session of theirs that was ended before be brought back.
+        """
 
     async def end_some(self, user_id: int, appid: str, reason: Reason, now: int) -> list[Session] | None:
-        """Ends a few hundred of a person's sessions; gives those that held. None when there are none left."""
+        """Ends a few hundred of a person's sessions; gives those that held. None when there are none left.
+
+        When it has given None, nothing that had been ended before can be brought back either.
+        """
+
+    async def holding(self, ids: list[bytes], now: int) -> dict[bytes, Session]:
+        """Those of these sessions that hold, asked of the store in one go: the truth for the rows of a list."""
 
     async def live(self, user_id: int, appid: str, now: int, most: int = MOST_LISTED) -> list[Session]:
         """A person's sessions that hold, the one that ends last at the top."""
@@ -146,6 +204,9 @@ class Sessions(Protocol):
 
     async def set_epochs(self, epochs: Mapping[str, int]) -> None:
         """Makes these counters hold, unless higher ones already do; every session of a lower one is over."""
+
+    async def adopt(self, sessions: Sequence[Session], now: int) -> None:
+        """Takes over sessions that hold elsewhere, each as it is. Nobody may be served meanwhile."""
 
     async def sweep(self, now: int) -> int:
         """Forgets a few hundred of what ended more than a day ago; gives how many. Call again until it gives 0."""

@@ -3,7 +3,8 @@
 {prefix}e                   the epochs of all mini programs, JSON; the first key of every look-up
 {prefix}s HANDLE            one session, packed; or one byte saying why it ended
 {prefix}a APPID:EPOCH       index of all sessions of a mini program: handle by the moment it expires
-{prefix}u USER:EPOCH        index of one person's sessions: the same
+{prefix}u USER:EPOCH        index of one person's sessions: the same; and `x HANDLE` for each that may be brought back
+{prefix}x HANDLE            what is needed to bring a session back, for a minute
 {prefix}g                   the generations of people who were blocked or erased: user id by generation
 {prefix}c HASH              a login code that was claimed
 {prefix}t NAME              a tally of one minute
@@ -19,7 +20,10 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         tag = b"{" + prefix.encode("ascii") + b"}"
         self._session, self._claim, self._tally = tag + b"s", tag + b"c", tag + b"t"
-        self._app, self._user = tag + b"a", tag + b"u"
+        self._app, self._user, self._stash = tag + b"a", tag + b"u", tag + b"x"
+        self.everything = (
+            b"".join(b"\\" + bytes([each]) if each in b"*?[]\\^" else bytes([each]) for each in tag) + b"*"
+        )
         self.epochs = tag + b"e"
         self.generations = tag + b"g"
         self.outdated = tag + b"o"
@@ -27,6 +31,14 @@ class Keys:
     def session(self, handle: bytes) -> bytes:
         """One session."""
         return self._session + handle
+
+    def stash(self, handle: bytes) -> bytes:
+        """What brings one session back."""
+        return self._stash + handle
+
+    def stashed(self, handle: bytes) -> bytes:
+        """How a session that may be brought back stands in its person's index, where no touch moves it."""
+        return b"x" + handle
 
     def claim(self, code_hash: bytes) -> bytes:
         """A login code."""

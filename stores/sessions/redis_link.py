@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from settings import RedisUrl
 from stores.errors import SessionsAway, StoreFull, StoreTrouble, WrongCredentials
 from stores.pulse import Pulse
+from stores.sessions.promise import Advice
 
 log = logging.getLogger("menshen.store")
 T = TypeVar("T")
@@ -104,7 +105,7 @@ class RedisLink:
                 self.pulse.lost(why)
             raise SessionsAway(why) from None
 
-    async def advice(self) -> list[str]:
+    async def advice(self) -> list[Advice]:
         """What in Redis's own configuration puts sessions at risk, in sentences."""
         try:
             about = await self.call(self.client.info())
@@ -178,13 +179,19 @@ def _pool(where: RedisUrl) -> _PatientPool:
     )
 
 
-def _risks(about: dict[str, Any], where: RedisUrl) -> Iterator[str]:
+def _risks(about: dict[str, Any], where: RedisUrl) -> Iterator[Advice]:
     version = tuple(int(part) for part in str(about.get("redis_version", "0.0")).split(".")[:2])
     if version < _OLDEST:
-        yield f"Redis {about.get('redis_version')} is too old: 7.0 or newer is needed"
+        found = str(about.get("redis_version"))
+        yield Advice("redis_too_old", f"Redis {found} is too old: 7.0 or newer is needed", found)
     if not about.get("aof_enabled"):
-        yield "Redis has appendonly off: a restart of Redis can log everybody out. Set appendonly yes"
+        sentence = "Redis has appendonly off: a restart of Redis can log everybody out. Set appendonly yes"
+        yield Advice("redis_not_persistent", sentence)
     if about.get("maxmemory_policy", "noeviction") != "noeviction":
-        yield f"Redis has maxmemory-policy {about['maxmemory_policy']}, which logs people out. Set noeviction"
+        policy = str(about["maxmemory_policy"])
+        yield Advice(
+            "redis_evicts", f"Redis has maxmemory-policy {policy}, which logs people out. Set noeviction", policy
+        )
     if not where.password and not where.host.startswith("127.") and where.host not in ("localhost", "::1"):
-        yield "Redis is asked without a password on an address that is not this machine's own"
+        sentence = "Redis is asked without a password on an address that is not this machine's own"
+        yield Advice("redis_open", sentence)

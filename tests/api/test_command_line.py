@@ -312,9 +312,10 @@ async def test_every_deed_of_the_shell_is_written_down_first(
     await mei.login()
     await done(server, "sessions", "revoke", id_of(mei.token))
     await done(server, "sessions", "revoke-all", "--yes")
-    assert (await done(server, "audit", "verify")) == "the chain holds: 2 rows"
+    assert (await done(server, "audit", "verify")) == "the chain holds: 3 rows"
     async with process.opened(settings_of(server)) as stores:
-        everybody, one = await stores.audit.newest(10)
+        everybody, one, began = await stores.audit.newest(10)
+    assert (began.deed, began.actor) == ("server.start", "system")
     assert (one.deed, one.target, one.result) == ("session.revoke", f"session:{id_of(mei.token)}", "done")
     assert (everybody.deed, everybody.count) == ("everybody.revoke", 0)
     assert one.actor == everybody.actor == f"shell:{pwd.getpwuid(os.getuid()).pw_name}"
@@ -333,7 +334,7 @@ async def test_a_deed_that_failed_is_said_to_have_failed(
         await actions.erase(stores, by, user.id, user.appid)
         with pytest.raises(NoSuchUser):
             await actions.block(stores, by, user, reason="spam")
-        failed, intended, _ = await stores.audit.newest(10)
+        failed, intended, *_ = await stores.audit.newest(10)
     assert (failed.deed, failed.result, failed.concerns) == ("user.block", "failed", intended.n)
     assert (intended.deed, intended.result, intended.reason) == ("user.block", "done", "spam")
 

@@ -38,7 +38,20 @@ EMPTY = (
     "DELETE FROM code_claim",
     "DELETE FROM tally",
     "DELETE FROM login",
+    "DELETE FROM figure",
+    "DELETE FROM refused_login",
+    "DELETE FROM operator",
+    "DELETE FROM operator_session",
+    "DELETE FROM operator_link",
+    "DELETE FROM operator_device",
+    "DELETE FROM recovery_code",
+    "DELETE FROM signin_attempt",
+    "DELETE FROM service_key",
+    "DELETE FROM delivery",
+    "DELETE FROM access_token",
     "DELETE FROM audit",
+    "DELETE FROM push_event",
+    "DELETE FROM avatar",
     "UPDATE audit_head SET n = 0, link = REPEAT(CHAR(0), 32)",
 )
 
@@ -155,7 +168,7 @@ async def fate(house: House, session: bytes) -> str | None:
 
 async def everybody_out(house: House, appid: str = APPID) -> None:
     """What an operator's "revoke everybody" does: the number in SQL, then in the session store."""
-    await house.epochs.raise_for(appid)
+    await house.epochs.raise_for(appid, now())
     await house.sessions.set_epochs(await house.epochs.all())
 
 

@@ -8,6 +8,8 @@ from servers import MariaDB
 
 from settings import MysqlUrl
 from stores.db import Database, Script, load, open_database
+from stores.db.promise import READ_SECONDS
+from stores.db.statements import history
 from stores.errors import UsersAway, WrongCredentials, WrongSchema
 from stores.users import Users
 from values import Secret
@@ -149,6 +151,27 @@ class TestMariaDB:
         db = open_database(mysql_url(mariadb.database()))
         with pytest.raises(WrongSchema, match="upgrade"):
             await db.start()
-        assert await db.upgrade() == [1, 2]
+        assert await db.upgrade() == list(history("mysql"))
         await db.start()
         await db.close()
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_a_mariadb_that_hangs_keeps_nobody_of_a_crowd_beyond_the_limit(mariadb: MariaDB) -> None:
+    database = open_database(mysql_url(mariadb.database()))
+    await database.upgrade()
+    await database.close()
+
+    async def ask() -> float:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(UsersAway):
+            await database.read(ad_hoc("SELECT 1"))
+        return asyncio.get_running_loop().time() - began
+
+    mariadb.freeze()
+    try:
+        waits = await asyncio.gather(*(ask() for _ in range(60)))
+    finally:
+        mariadb.thaw()
+        await database.close()
+    assert max(waits) < 3 * READ_SECONDS

@@ -72,7 +72,7 @@ class TestFinding:
     @pytest.mark.gen_test
     async def test_a_session_is_found_as_it_was_opened(self, house: House) -> None:
         new = opening(await person(house))
-        assert await house.sessions.open(new, now()) == []
+        assert (await house.sessions.open(new, now())).replaced == []
         assert await found(house, new.id) == as_session(new)
 
     @pytest.mark.gen_test
@@ -193,7 +193,7 @@ class TestEnding:
         mei = await person(house)
         phone, tablet = [await opened(house, mei) for _ in range(2)]
         new = opening(mei, limit=2, overflow="refuse", replaces=phone)
-        assert await house.sessions.open(new, now()) == [phone]
+        assert (await house.sessions.open(new, now())).replaced == [phone]
         assert await fate(house, phone) == "replaced"
         assert await holds(house, tablet)
         assert await holds(house, new.id)
@@ -203,7 +203,7 @@ class TestEnding:
         mei = await person(house)
         old = await opened(house, mei)
         await house.sessions.end([old], "logged_out", now())
-        assert await house.sessions.open(opening(mei, replaces=old), now()) == []
+        assert (await house.sessions.open(opening(mei, replaces=old), now())).replaced == []
         assert await fate(house, old) == "logged_out"
 
 
@@ -282,7 +282,7 @@ class TestTheLimit:
         mei, at = await person(house), now()
         first, middle = [await opened(house, mei, expires_at=at + WEEK - n) for n in (20, 10)]
         new = opening(mei, limit=2)
-        assert await house.sessions.open(new, at) == [first]
+        assert (await house.sessions.open(new, at)).replaced == [first]
         assert await fate(house, first) == "replaced"
         assert await live_ids(house, mei) == [middle, new.id]
 
@@ -299,7 +299,7 @@ class TestTheLimit:
         mei, at = await person(house), now()
         old = [await opened(house, mei, expires_at=at + 1_000 + n) for n in range(5)]
         new = opening(mei, limit=2)
-        assert set(await house.sessions.open(new, at)) == set(old[:4])
+        assert set((await house.sessions.open(new, at)).replaced) == set(old[:4])
         assert await live_ids(house, mei) == [old[4], new.id]
 
     @pytest.mark.gen_test
@@ -307,7 +307,7 @@ class TestTheLimit:
         mei, at = await person(house), now()
         long = await opened(house, mei, limit=1)
         short = opening(mei, limit=1, ends_at=at + 3_600, expires_at=at + 3_600)
-        assert await house.sessions.open(short, at) == [long]
+        assert (await house.sessions.open(short, at)).replaced == [long]
         assert await holds(house, short.id)
         assert await fate(house, long) == "replaced"
 
@@ -381,7 +381,7 @@ class TestUse:
         for each in (used, idle):
             await house.sessions.open(each, at)
         await house.sessions.touch({as_session(used): at + 3_000}, at)
-        assert await house.sessions.open(opening(mei, limit=2), at) == [idle.id]
+        assert (await house.sessions.open(opening(mei, limit=2), at)).replaced == [idle.id]
 
     @pytest.mark.gen_test
     async def test_a_touch_does_not_revive_an_ended_session(self, house: House) -> None:
@@ -432,3 +432,37 @@ class TestBeforeALogin:
     async def test_a_store_that_is_well_answers_and_advises_in_sentences(self, house: House) -> None:
         await house.sessions.ping()
         assert all(isinstance(sentence, str) and sentence for sentence in await house.sessions.advice())
+
+
+class TestHolding:
+    @pytest.mark.gen_test
+    async def test_it_is_what_a_look_up_of_each_would_find(self, house: House) -> None:
+        mei, han = await person(house), await person(house, OTHER_APPID)
+        kept, ended, others = await opened(house, mei), await opened(house, mei), await opened(house, han)
+        over = await opened(house, mei, expires_at=now() + 1, ends_at=now() + 1)
+        await house.sessions.end([ended], "revoked", now())
+        asked = [kept, ended, others, over, some_id(), kept]
+        held = await house.sessions.holding(asked, now() + 2)
+        assert held == {each: await found(house, each) for each in (kept, others)}
+        assert await house.sessions.holding([], now()) == {}
+
+    @pytest.mark.gen_test
+    async def test_everybody_out_leaves_none(self, house: House) -> None:
+        mei, han = await person(house), await person(house, OTHER_APPID)
+        mine, theirs = await opened(house, mei), await opened(house, han)
+        await everybody_out(house)
+        assert list(await house.sessions.holding([mine, theirs], now())) == [theirs]
+
+    @pytest.mark.gen_test
+    async def test_many_are_asked_for_at_once(self, house: House) -> None:
+        ids = await opened_many(house, await person(house), 450)
+        assert set(await house.sessions.holding([*ids, *(some_id() for _ in range(150))], now())) == set(ids)
+
+    @pytest.mark.gen_test
+    async def test_a_session_is_told_the_epoch_in_which_it_began(self, house: House) -> None:
+        mei = await person(house)
+        before = (await house.sessions.open(opening(mei), now())).session
+        await everybody_out(house)
+        after = (await house.sessions.open(opening(mei), now())).session
+        assert after.epoch == before.epoch + 1
+        assert await found(house, after.id) == after

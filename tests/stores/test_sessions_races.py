@@ -21,7 +21,7 @@ from engines import (
     some_id,
 )
 
-from stores.sessions import PersonChanged, SessionGone, TooManySessions
+from stores.sessions import Opened, PersonChanged, SessionGone, TooManySessions
 from stores.sessions.promise import Overflow
 
 pytest_plugins = ["store_fixtures"]
@@ -53,8 +53,8 @@ class TestOpening:
         live = await live_ids(house, mei)
         assert len(live) == limit
         assert await house.sessions.count(APPID, now()) == limit
-        opened_ids = {new.id for new, outcome in zip(openings, outcomes, strict=True) if isinstance(outcome, list)}
-        replaced = [each for outcome in outcomes if isinstance(outcome, list) for each in outcome]
+        opened_ids = {new.id for new, outcome in zip(openings, outcomes, strict=True) if isinstance(outcome, Opened)}
+        replaced = [each for outcome in outcomes if isinstance(outcome, Opened) for each in outcome.replaced]
         assert len(replaced) == len(set(replaced)), "a session was told to have been replaced twice"
         assert opened_ids - set(replaced) == set(live)
         assert len(opened_ids) == (AT_ONCE if overflow == "oldest" else limit)

@@ -12,9 +12,10 @@ from servers import MariaDB
 from tornado.ioloop import IOLoop
 
 from settings import MysqlUrl, SqliteUrl
-from stores.db import Database, Query, Statement, load, open_database
+from stores.db import Database, Query, Statement, load, open_database, statements
 from stores.db.statements import Dialect, history
 from stores.errors import WrongSchema
+from stores.figures import Figures
 from stores.logins import Login, Logins
 from stores.sessions.on_sql import SqlSessions
 from stores.users import Users
@@ -22,18 +23,49 @@ from stores.users import Users
 pytest_plugins = ["store_fixtures"]
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {path.name: load(path.name) for path in sorted((ROOT / "sql").glob("*.sql")) if path.name != "schema.sql"}
+# wafer.sql asks another program's tables, in a MySQL of its own: tests/compat/test_import_wafer.py does.
+ELSEWHERE = {"schema.sql", "wafer.sql"}
+FILES = {path.name: load(path.name) for path in sorted((ROOT / "sql").glob("*.sql")) if path.name not in ELSEWHERE}
 STATEMENTS = {f"{file}/{name}": statement for file, named in FILES.items() for name, statement in named.items()}
-BIG_TABLES = {"user", "session", "login", "code_claim", "tally", "blocked_person"}
-# These walk over a table on purpose; it has one row for each mini program or each version of the schema.
-WALKS = {"sessions.sql/epochs": "epoch", "upkeep.sql/schema_version": "schema_version"}
+BIG_TABLES = {"user", "session", "login", "code_claim", "tally", "blocked_person", "refused_login", "audit", "figure"}
+# These walk over a table on purpose: it has one row for each mini program or each version of the schema, or it is
+# emptied whole while nobody is served.
+WALKS = {
+    "sessions.sql/epochs": "epoch",
+    "upkeep.sql/schema_version": "schema_version",
+    "moving.sql/every_epoch": "epoch",
+    "moving.sql/forget_all_sessions": "session",
+}
 
 ID, OTHER_ID = b"\x20" * 32, b"\x80" * 32
 AT = now()
 PEOPLE = 80
 VALUES: dict[str, Any] = {
+    "after_id": ID,
+    "block_reason": "asked for it",
+    "blocked_until": AT,
+    "confirmed_at": AT,
+    "counter": 3,
+    "create_time": AT,
+    "ended_at": AT,
+    "fetched_at": AT,
+    "generation": 1,
+    "last_login_time": AT,
+    "password_at": AT,
+    "raised_at": AT,
+    "refreshing_until": AT,
+    "revoked_at": AT,
+    "seen_at": AT,
+    "seen_day": 20_300,
+    "totp_step": 1,
+    "tried_at": AT,
+    "undo_by": "operator:mei",
+    "undo_expires_at": AT,
+    "undo_until": AT,
+    "used_at": AT,
     "actor": "shell:root",
     "address": "192.0.2.1",
+    "after": AT - 200_000,
     "appid": APPID,
     "appids": [APPID, OTHER_APPID],
     "at": AT,
@@ -41,16 +73,21 @@ VALUES: dict[str, Any] = {
     "before": AT - 100_000,
     "before_at": AT - 500,
     "before_id": OTHER_ID,
+    "by": "operator:mei",
     "code_hash": ID,
     "concerns": 1,
     "count": 3,
     "created_at": AT,
+    "day": 20_300,
     "deed": "session.revoke",
     "ends_at": AT + 1_000,
     "environment": "release",
     "epoch": 1,
+    "exactly": "release",
     "expires_at": AT + 1_000,
     "first": ID,
+    "hour": AT // 3_600 - 24,
+    "hours": [AT // 3_600 - 24, AT // 3_600],
     "id": 5,
     "ids": [ID, OTHER_ID],
     "ip": "192.0.2.1",
@@ -59,13 +96,17 @@ VALUES: dict[str, Any] = {
     "most": 50,
     "n": 2,
     "name": "login:192.0.2.1:1",
+    "names": ["login", "new"],
     "nickname": "Mei",
     "now": AT - 900,
     "openid": "oPerson5",
     "person": ID,
+    "phone": "13800138000",
     "opened_us": AT * 1_000_000,
     "platform": "ios",
     "reason": "revoked",
+    "refused_id": 5,
+    "refused_ids": [5, 6],
     "request_id": "5f1c5f1c5f1c5f1c",
     "result": "done",
     "sealed_key": b"sealed",
@@ -73,7 +114,81 @@ VALUES: dict[str, Any] = {
     "unionid": "uMei",
     "until": AT + 2_000,
     "user_id": 5,
+    "user_ids": [5, 6],
     "version": "1",
+    "anybody": 0,
+    "anywhere": 0,
+    "at_from": AT - 500,
+    "at_to": AT,
+    "created_from": AT - 500,
+    "created_to": AT,
+    "device": "Pixel 7, Android 14",
+    "first_address": b"\x00" * 16,
+    "from": AT - 500,
+    "last_address": b"\x80" * 16,
+    "oldest_live": AT - 500,
+    "oldest_use": AT - 500,
+    "seen_from": AT - 500,
+    "state": "live",
+    "stop": AT - 100,
+    "stop_id": OTHER_ID,
+    "tail": "1234",
+    "to": AT,
+    "value": AT,
+    "wechat": "8.0.50",
+    "window": 20,
+    "errcode": 40029,
+    "born_since": AT - 43_200,
+    "failures": 1,
+    "flash": "{}",
+    "idle_since": AT - 1_800,
+    "language": "en",
+    "next_at": AT,
+    "operator_id": 5,
+    "password": "$argon2id$",
+    "role": "admin",
+    "scope": APPID,
+    "since": AT - 90 * 86_400,
+    "step": 1,
+    "timezone": "UTC",
+    "totp": b"sealed",
+    "note": "asked to be called",
+    "refresher": "5f1c5f1c5f1c5f1c",
+    "sealed": b"sealed",
+    "seen": b"",
+    "attempts": 0,
+    "delivery_id": 5,
+    "delivery_ids": [5, 6],
+    "done_at": AT,
+    "hash": ID,
+    "key_id": 5,
+    "paths": "/wxa/",
+    "scopes": "introspect",
+    "start": "msk_abcdef",
+    "status": 200,
+    "body": b"picture",
+    "kind": "image/jpeg",
+    "event": "user_authorization_revoke:8",
+    "no_avatar": 1,
+    "no_nickname": 1,
+    "no_phone": 0,
+}
+
+# What a name stands for in one file, or in statements whose names begin so, where it is something else elsewhere.
+HERE: dict[str, dict[str, Any]] = {
+    "logins.sql": {"address": b"\x00" * 16},
+    "logins.sql/window_user": {"exactly": 5},
+    "logins.sql/page_user": {"exactly": 5},
+    "logins.sql/window_address": {"exactly": b"\x00" * 16},
+    "logins.sql/page_address": {"exactly": b"\x00" * 16},
+    "users.sql": {"first": "Mei", "last": "Mei\U0010ffff", "ids": [5, 6], "stop": 2, "before": 50, "state": "blocked"},
+    "users.sql/set_person": {"person": 5},
+    "audit.sql": {"stop": 1, "n": 50},
+    "refused_logins.sql": {"id": 50, "stop_id": 1},
+    "operators.sql": {"name": "mei"},
+    "imports.sql": {"id": 5, "ids": [5, 6]},
+    "service_keys.sql": {"name": "shop"},
+    "deliveries.sql": {"state": "waiting", "target": "webhook", "event": "user.blocked", "body": "{}"},
 }
 
 
@@ -86,6 +201,8 @@ def query_of(full_name: str) -> Query:
     values = {name: VALUES[name] for name in parameters(statement, "sqlite")}
     if "id" in values and not full_name.startswith("users.sql") and full_name != "logins.sql/note_last_login":
         values["id"] = ID
+    here = [held for beginning, held in HERE.items() if full_name.startswith(beginning)]
+    values |= {name: value for held in here for name, value in held.items() if name in values}
     if full_name.startswith("upkeep.sql") and "version" in values:
         values["version"] = 4_711
     return statement(**values)
@@ -104,7 +221,7 @@ class TestUse:
         for path in product:
             here = {**names, **doors[path]}
             for variable, name in re.findall(r'\b([A-Z]+)\["([a-z_]+)"\]', path.read_text("utf-8")):
-                if variable in here:
+                if here.get(variable) in FILES:
                     used.add(f"{here[variable]}/{name}")
         assert used == set(STATEMENTS)
 
@@ -147,14 +264,51 @@ class TestBinding:
         assert values == {}
 
 
+class TestParts:
+    pytestmark = pytest.mark.quick
+
+    def test_what_stands_once_is_in_every_statement_that_names_it(self) -> None:
+        for statement in STATEMENTS.values():
+            for text in (*statement.text.values(), *statement.scalar_text.values()):
+                assert "{" not in text
+        page = FILES["logins.sql"]["page_live_down"]
+        assert "INDEXED BY login_by_end" in page.text["sqlite"]
+        assert "FORCE INDEX (login_by_end)" in page.text["mysql"]
+        assert "%(created_to)s" in page.scalar_text["mysql"]
+
+    def test_a_part_is_no_statement_and_stands_above_those_that_name_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(statements, "FOLDER", tmp_path)
+        part, all_of = "-- part name: a name\nn.name\n", "-- all_names: every name\nSELECT {{name}} FROM n;\n"
+        (tmp_path / "names.sql").write_text(part + all_of)
+        assert {name: each.text["mysql"] for name, each in load("names.sql").items()} == {
+            "all_names": "SELECT n.name FROM n"
+        }
+        (tmp_path / "names.sql").write_text(all_of + part)
+        with pytest.raises(KeyError):
+            load("names.sql")
+
+
 async def fill(db: Database) -> None:
     """People, sessions and logins, enough that an index pays."""
     logins = Logins(db)
     for start in range(0, PEOPLE, 20):
         await asyncio.gather(*(_come_in(db, logins, n) for n in range(start, start + 20)))
     await logins.flush()
+    await _count(db)
     for appid in (APPID, OTHER_APPID):
-        await db.write(script(FILES["sessions.sql"]["raise_epoch"](appid=appid)))
+        await db.write(script(FILES["sessions.sql"]["raise_epoch"](appid=appid, at=AT)))
+
+
+async def _count(db: Database) -> None:
+    """Two weeks of figures, as the overview finds them."""
+    figures = Figures(db)
+    for appid in (APPID, OTHER_APPID):
+        for name in ("login", "new", "refused", "refused.40029"):
+            for back in range(14 * 24):
+                figures.count(appid, name, AT - back * 3_600)
+    await figures.flush()
 
 
 async def _come_in(db: Database, logins: Logins, n: int) -> None:
@@ -345,7 +499,7 @@ class TestSchema:
 
 async def columns(db: Database) -> set[tuple[str, str]]:
     if db.dialect == "sqlite":
-        asked = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+        asked = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
     else:
         asked = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
     return {(str(row[0]), str(row[1])) for row in await db.read(ad_hoc(asked)) if not row[0].startswith("sqlite_")}

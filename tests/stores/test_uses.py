@@ -7,6 +7,7 @@ from tornado.ioloop import IOLoop
 from actions.lifetime import Lifetime
 from actions.uses import Uses
 from stores.errors import SessionsAway
+from stores.figures import Figures
 from stores.logins import Login, Logins
 from stores.sessions import Session
 
@@ -40,7 +41,7 @@ async def expiry(house: House, session: Session, at: int) -> int:
 @pytest.mark.gen_test
 async def test_use_is_seen_on_the_list_once_a_minute(house: House) -> None:
     logins, minute = Logins(house.db), now() // 60 * 60
-    uses = Uses(house.sessions, logins, FIXED)
+    uses = Uses(house.sessions, logins, FIXED, Figures(house.db))
     session = await logged_in(house, logins, FIXED, minute)
     for at, expected in ((minute + 5, 5), (minute + 50, 5), (minute + 61, 61), (minute + 119, 61)):
         uses.note(session, at)
@@ -51,7 +52,7 @@ async def test_use_is_seen_on_the_list_once_a_minute(house: House) -> None:
 @pytest.mark.gen_test
 async def test_with_an_idle_limit_use_pushes_the_end_back(house: House) -> None:
     logins, at = Logins(house.db), now()
-    uses = Uses(house.sessions, logins, IDLE)
+    uses = Uses(house.sessions, logins, IDLE, Figures(house.db))
     session = await logged_in(house, logins, IDLE, at)
     before = await expiry(house, session, at)
     uses.note(session, at + 600)
@@ -63,7 +64,7 @@ async def test_with_an_idle_limit_use_pushes_the_end_back(house: House) -> None:
 @pytest.mark.gen_test
 async def test_without_one_use_moves_nothing(house: House) -> None:
     logins, at = Logins(house.db), now()
-    uses = Uses(house.sessions, logins, FIXED)
+    uses = Uses(house.sessions, logins, FIXED, Figures(house.db))
     session = await logged_in(house, logins, FIXED, at)
     uses.note(session, at + 600)
     await uses.flush(at + 600)
@@ -73,7 +74,7 @@ async def test_without_one_use_moves_nothing(house: House) -> None:
 @pytest.mark.gen_test
 async def test_a_use_that_is_told_after_the_end_revives_nothing(house: House) -> None:
     logins, at = Logins(house.db), now()
-    uses = Uses(house.sessions, logins, IDLE)
+    uses = Uses(house.sessions, logins, IDLE, Figures(house.db))
     session = await logged_in(house, logins, IDLE, at)
     uses.note(session, at)
     await house.sessions.end([session.id], "revoked", at)
@@ -85,7 +86,7 @@ async def test_a_use_that_is_told_after_the_end_revives_nothing(house: House) ->
 @pytest.mark.gen_test
 async def test_many_uses_are_told_at_once(house: House) -> None:
     logins, at = Logins(house.db), now()
-    uses = Uses(house.sessions, logins, IDLE)
+    uses = Uses(house.sessions, logins, IDLE, Figures(house.db))
     mei = await person(house)
     ids = [await opened(house, mei, expires_at=at + 1_000) for _ in range(50)]
     for each in ids:
@@ -98,7 +99,7 @@ async def test_many_uses_are_told_at_once(house: House) -> None:
 @pytest.mark.quick
 @pytest.mark.gen_test
 async def test_nothing_used_asks_no_store(sqlite_house: House, io_loop: IOLoop) -> None:
-    uses = Uses(sqlite_house.sessions, Logins(sqlite_house.db), IDLE)
+    uses = Uses(sqlite_house.sessions, Logins(sqlite_house.db), IDLE, Figures(sqlite_house.db))
     await sqlite_house.db.close()
     await uses.flush(now())
     uses.note(Session(b"i" * 32, 1, "wx1", 0, 1, 2, 2, b""), now())

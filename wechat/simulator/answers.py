@@ -8,6 +8,8 @@ from typing import Any, Final
 from wechat.simulator.state import World
 
 SNS_TYPE: Final = "text/plain"
+API_TYPE: Final = "application/json; encoding=utf-8"
+PHONE_PATH: Final = "/wxa/business/getuserphonenumber"
 HTML_TYPE: Final = "text/html; charset=utf-8"
 
 # The texts as WeChat has really sent them; its documentation prints several of them differently.
@@ -15,20 +17,31 @@ _TEXTS: Final[Mapping[int, str]] = {
     -1: "system error",
     40001: "invalid credential, access_token is invalid or not latest",
     40002: "invalid grant_type",
+    40003: "invalid openid",
     40013: "invalid appid",
+    40014: "invalid access_token",
     40029: "invalid code",
     40125: "invalid appsecret",
     40163: "code been used",
     40164: "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist",
     40226: "code blocked",
+    40243: "invalid appsecret, the appsecret is frozen",
+    41001: "access_token missing",
     41002: "appid missing",
     41004: "appsecret missing",
     41008: "missing code",
+    42001: "access_token expired",
     43002: "require POST method",
     43003: "require https",
+    44002: "empty post data",
+    47001: "data format error",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
     48001: "api unauthorized",
+    50004: "user not allow to use accesstoken, maybe for punishment",
+    87007: "session_key is not existd or expired",
+    87008: "invalid sig_method",
+    87009: "invalid signature",
 }
 
 
@@ -55,6 +68,25 @@ def sns_success(world: World, fields: Mapping[str, str]) -> Reply:
 def sns_error(world: World, errcode: int) -> Reply:
     """Refuse as the /sns/ paths do: HTTP 200, and a comma before the request id."""
     return Reply(_json(error_fields(world, errcode)), errcode=errcode)
+
+
+def api_success(fields: Mapping[str, Any], *, errcode: bool = True) -> Reply:
+    """Answer as the other paths do: JSON that says so, with errcode 0 but where a token is given."""
+    ok = {"errcode": 0, "errmsg": "ok"} if errcode else {}
+    return Reply(_json(ok | dict(fields)), errcode=0, content_type=API_TYPE)
+
+
+def api_error(world: World, errcode: int, path: str = "", text: str | None = None) -> Reply:
+    """Refuse as the other paths do: no comma before the request id, and a hint before it on the phone's path."""
+    hint = f" hint: [{world.word(18)}]" if path == PHONE_PATH else ""
+    told = text or _TEXTS.get(errcode, "simulated error")
+    fields = {"errcode": errcode, "errmsg": f"{told}{hint} rid: {world.request_id()}"}
+    return Reply(_json(fields), errcode=errcode, content_type=API_TYPE)
+
+
+def error(world: World, errcode: int, path: str, text: str | None = None) -> Reply:
+    """Refuse in the form of this path, with a text of its own or the usual one."""
+    return sns_error(world, errcode) if path.startswith("/sns/") else api_error(world, errcode, path, text)
 
 
 def error_fields(world: World, errcode: int) -> dict[str, Any]:

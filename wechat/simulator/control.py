@@ -2,7 +2,7 @@
 
 import ipaddress
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,8 +13,11 @@ from wechat.simulator.answers import Reply
 from wechat.simulator.endpoints import ENDPOINTS
 from wechat.simulator.faults import ordered
 from wechat.simulator.fields import BadControl, Fields, required
+from wechat.simulator.phones import KINDS, NUMBER, handed_over
+from wechat.simulator.pushes import check_address, deliver, event_of, packed
 from wechat.simulator.stage import Stage
 from wechat.simulator.state import DEFAULT_APPID, DEFAULT_SECRET, App, Person
+from wechat.simulator.tokens import OVERLAP_SECONDS, force
 from wechat.simulator.web import SimulatorHandler, stream_of
 
 _APPID: Final = "wx[0-9a-z]{16}"
@@ -57,12 +60,105 @@ def _app(desk: Desk, fields: Fields) -> dict[str, Any]:
         "bound_open_platform": fields.flag("bound_open_platform"),
         "minute_quota": fields.whole("minute_quota", 0, 1_000_000),
         "min_refresh_seconds": fields.whole("min_refresh_seconds", 0, _TEN_YEARS),
+        "min_reset_seconds": fields.whole("min_reset_seconds", 0, _TEN_YEARS),
+        "ip_whitelist": fields.text("ip_whitelist", 1_000, pattern="any|[0-9a-fA-F:.,]+"),
+        "frozen": fields.flag("frozen"),
+        "punished": fields.flag("punished"),
+        "token_daily_quota": fields.whole("token_daily_quota", 0, 1_000_000),
+        "push_url": fields.text("push_url", 500, pattern="https?://[!-~]+"),
+        "push_token": fields.text("push_token", 32, pattern="[0-9A-Za-z]+"),
+        "push_key": fields.text("push_key", 43, shortest=43, pattern="[0-9A-Za-z]+"),
+        "push_mode": fields.text("push_mode", pattern="plain|compatible|secure"),
+        "push_format": fields.text("push_format", pattern="json|xml"),
     }
     fields.end()
+    if given["push_url"] is not None and not _is_loopback(given["push_url"]):
+        raise BadControl("push_url takes an address of this machine")
     apps = desk.stage.world.apps
     changes = {name: value for name, value in given.items() if value is not None}
+    if changes.get("ip_whitelist") == "any":
+        changes["ip_whitelist"] = None
     apps[appid] = replace(apps.get(appid, App(appid, DEFAULT_SECRET)), **changes)
     return _shown_app(apps[appid])
+
+
+def _rotate_secret(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Do what "reset AppSecret" in WeChat's console does, and give the new one: `{"appid"?}`."""
+    app = _known_app(desk, fields)
+    fields.end()
+    app.secret = desk.stage.world.dice.randbytes(16).hex()
+    return {"secret": app.secret}
+
+
+def _steal_token(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Let another server get an access_token: `{"appid"?, "kind"?}`.
+
+    `classic` (assumed) is a plain fetch, after which the classic one before lives 300 seconds; `stable` is a forced
+    refresh, after which the stable one before is dead. The two kinds do not touch each other.
+    """
+    app = _known_app(desk, fields)
+    kind = fields.text("kind", pattern="classic|stable") or "classic"
+    fields.end()
+    world = desk.stage.world
+    if kind == "stable":
+        force(world, app.appid)
+    else:
+        world.issue(app.appid, world.line(app.appid, "classic"), OVERLAP_SECONDS)
+    return {"stolen": kind}
+
+
+def _phone_tap(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Do what a tap on a getPhoneNumber button does: `{"appid"?, "user", "number"?}` gives `{"code"}`."""
+    app, user = _known_app(desk, fields), _user(fields)
+    number = fields.text("number", 20, pattern="[+]?[0-9]+") or NUMBER
+    fields.end()
+    return {"code": desk.stage.world.tap_phone(desk.stage.world.person(app.appid, user), number)}
+
+
+def _encrypt(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Give what the phone gets encrypted: `{"appid"?, "user", "kind", "stale"?, "legacy"?}`."""
+    app, user = _known_app(desk, fields), _user(fields)
+    kind = required("kind", fields.text("kind", pattern="|".join(KINDS)))
+    stale, legacy = bool(fields.flag("stale")), bool(fields.flag("legacy"))
+    fields.end()
+    person = desk.stage.world.person(app.appid, user)
+    if not (person.previous_key if stale else person.session_key):
+        raise BadControl("this person has no such session key yet; POST /_sim/login makes one")
+    return dict(handed_over(desk.stage.world, app, person, kind, stale=stale, legacy=legacy))
+
+
+def _expire_session(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Let the session key of a person run out at WeChat: `{"appid"?, "user"}`."""
+    app, user = _known_app(desk, fields), _user(fields)
+    fields.end()
+    desk.stage.world.person(app.appid, user).session_key_over = True
+    return {"expired": True}
+
+
+async def _revoke(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Push an event about a person to the configured address, and give what was answered.
+
+    `{"appid"?, "user", "event"?, "revoke_info"?, "again"?, "wrongly_signed"?}`; `again` sends the last one once more,
+    signed anew.
+    """
+    app, user = _pushing_app(desk, fields), _user(fields)
+    event = fields.text("event", pattern="[a-z_]+") or "user_authorization_revoke"
+    revoke_info = fields.text("revoke_info", pattern="[0-9]+") or "1"
+    again, wrongly_signed = fields.flag("again"), bool(fields.flag("wrongly_signed"))
+    fields.end()
+    world = desk.stage.world
+    if not again or app.appid not in world.pushed:
+        world.pushed[app.appid] = event_of(world, world.person(app.appid, user), event, revoke_info)
+    answers = await deliver(packed(world, app, world.pushed[app.appid], wrongly_signed=wrongly_signed))
+    last = answers[-1]
+    return {"accepted": last["status"] == 200 and last["body"] in ("", "success"), "answers": answers}
+
+
+async def _push_check(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Let the configured address prove itself, as when it is saved in WeChat's console: `{"appid"?}`."""
+    app, wrongly_signed = _pushing_app(desk, fields), bool(fields.flag("wrongly_signed"))
+    fields.end()
+    return await check_address(desk.stage.world, app, wrongly_signed=wrongly_signed)
 
 
 def _clock(desk: Desk, fields: Fields) -> dict[str, Any]:
@@ -100,6 +196,8 @@ def _state(desk: Desk, fields: Fields) -> dict[str, Any]:
         "apps": [_shown_app(app) for app in world.apps.values()],
         "people": len(world.people),
         "codes": world.code_states(),
+        "phone_codes": len(world.phone_codes),
+        "access_tokens": len(world.issued),
         "faults": desk.stage.faults.shown(),
         "waiting": len(desk.stage.waits),
     }
@@ -112,14 +210,22 @@ def _reset(desk: Desk, fields: Fields) -> dict[str, Any]:
     return {"reset": True}
 
 
-_DEEDS: Final[Mapping[str, Callable[[Desk, Fields], dict[str, Any]]]] = {
+_Shown = dict[str, Any]
+_DEEDS: Final[Mapping[str, Callable[[Desk, Fields], _Shown | Awaitable[_Shown]]]] = {
     "app": _app,
     "clock": _clock,
+    "encrypt": _encrypt,
+    "expire_session": _expire_session,
     "fault": _fault,
     "log": _log,
     "login": _login,
+    "phone_tap": _phone_tap,
+    "push_check": _push_check,
     "reset": _reset,
+    "revoke": _revoke,
+    "rotate_secret": _rotate_secret,
     "state": _state,
+    "steal_token": _steal_token,
     "user": _person,
 }
 
@@ -153,6 +259,8 @@ class ControlHandler(SimulatorHandler):
         caller = stream_of(self.request)
         try:
             outcome = deed(Desk(self.stage, caller), Fields(self.request.body))
+            if isinstance(outcome, Awaitable):
+                outcome = await outcome
         except BadControl as wrong:
             await self._say({"error": str(wrong)}, 400)
             return
@@ -171,6 +279,13 @@ def _known_app(desk: Desk, fields: Fields) -> App:
     return app
 
 
+def _pushing_app(desk: Desk, fields: Fields) -> App:
+    app = _known_app(desk, fields)
+    if app.push_url is None or not app.push_token or (app.push_mode != "plain" and not app.push_key):
+        raise BadControl("push_url, push_token and (but in plain mode) push_key are set by POST /_sim/app first")
+    return app
+
+
 def _user(fields: Fields) -> str:
     return required("user", fields.text("user"))
 
@@ -186,7 +301,7 @@ def _shown_person(app: App, person: Person) -> dict[str, Any]:
 
 
 def _shown_app(app: App) -> dict[str, Any]:
-    return {name: value for name, value in asdict(app).items() if name != "secret"}
+    return {name: value for name, value in asdict(app).items() if name not in ("secret", "push_token", "push_key")}
 
 
 def _from_here(host: str, origin: str | None) -> bool:

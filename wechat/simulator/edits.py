@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from wechat.simulator.answers import HTML_TYPE, SNS_TYPE, Reply, html_page, quoted_errcode, sns_error
+from wechat.simulator.answers import HTML_TYPE, SNS_TYPE, Reply, error, html_page, quoted_errcode
 from wechat.simulator.faults import Fault
 from wechat.simulator.state import World
 
@@ -21,7 +21,7 @@ def wrong_answer(world: World, fault: Fault, right: Reply | None) -> Reply:
         return quoted_errcode(world, fault.errcode or 0)
     if fault.kind.startswith("http_"):
         return html_page(fault.status, f"{fault.status} from the gateway")
-    return sns_error(world, fault.errcode or 0)
+    return error(world, fault.errcode or 0, fault.path)
 
 
 def _html(_fault: Fault, _right: Reply) -> Reply:

@@ -8,7 +8,16 @@ from typing import Any, Final
 
 REQUESTS_KEPT: Final = 10_000
 PATHS_COUNTED: Final = 1_000
-_PARAMETERS: Final = ("appid", "secret", "js_code", "grant_type")
+_PARAMETERS: Final = (
+    "appid",
+    "secret",
+    "js_code",
+    "grant_type",
+    "access_token",
+    "openid",
+    "signature",
+    "sig_method",
+)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ DEFAULT_SECRET: Final = "simulator-secret"  # noqa: S105  # published on purpose
 CODE_SECONDS: Final = 300
 MINUTE_QUOTA: Final = 100
 CODES_KEPT: Final = 100_000
+TOKEN_SECONDS: Final = 7_200
 
 _ALPHANUMERIC: Final = string.digits + string.ascii_letters
 
@@ -29,6 +30,16 @@ class App:
     bound_open_platform: bool = False
     minute_quota: int = MINUTE_QUOTA
     min_refresh_seconds: int = 0
+    min_reset_seconds: int = 0
+    ip_whitelist: str | None = None  # addresses between commas; None lets every address in
+    frozen: bool = False
+    punished: bool = False
+    token_daily_quota: int = 2_000
+    push_url: str | None = None
+    push_token: str = field(default="", repr=False)
+    push_key: str = field(default="", repr=False)
+    push_mode: str = "secure"
+    push_format: str = "json"
 
 
 @dataclass(slots=True)
@@ -42,6 +53,9 @@ class Person:
     blocked: bool = False
     session_key: bytes = field(default=b"", repr=False)
     session_key_at: int = 0
+    session_key_over: bool = False
+    previous_key: bytes = field(default=b"", repr=False)
+    reset_at: int = 0
     quota_minute: int = 0
     quota_used: int = 0
 
@@ -57,7 +71,37 @@ class LoginCode:
 
     def session_key_text(self) -> str:
         """Give the session key as WeChat sends it: 24 characters of base64."""
-        return base64.b64encode(self.session_key).decode("ascii")
+        return key_text(self.session_key)
+
+
+@dataclass(slots=True)
+class PhoneCode:
+    """What stands behind one tap on a getPhoneNumber button."""
+
+    person: Person
+    number: str
+    created_at: int
+    used: bool = False
+
+
+@dataclass(slots=True)
+class Issued:
+    """One access_token; `replaced` says that it ended because a newer one was made."""
+
+    appid: str
+    ends_at: int
+    replaced: bool = False
+
+
+@dataclass(slots=True)
+class TokenLine:
+    """The access_tokens of one kind of one mini program: the current one, and how often it was asked for."""
+
+    current: str = field(default="", repr=False)
+    day: int = 0
+    asked_today: int = 0
+    forced_today: int = 0
+    forced_at: int = 0
 
 
 class World:
@@ -77,6 +121,10 @@ class World:
         self.apps = {DEFAULT_APPID: App(DEFAULT_APPID, DEFAULT_SECRET)}
         self.people: dict[tuple[str, str], Person] = {}
         self.codes: dict[str, LoginCode] = {}
+        self.phone_codes: dict[str, PhoneCode] = {}
+        self.issued: dict[str, Issued] = {}
+        self.lines: dict[tuple[str, str], TokenLine] = {}
+        self.pushed: dict[str, dict[str, str | int]] = {}
 
     def now(self) -> int:
         """Give the simulated time in epoch seconds: the real time plus what the clock was moved by."""
@@ -99,12 +147,48 @@ class World:
         person = self.person(app.appid, user)
         now = self.now()
         if not person.session_key or now - person.session_key_at >= app.min_refresh_seconds:
-            person.session_key, person.session_key_at = self.dice.randbytes(16), now
+            self.new_session_key(person)
         code = self.dice.choice(string.digits) + "".join(self.dice.choices(_ALPHANUMERIC, k=31))
         self.codes[code] = LoginCode(person, person.session_key, now)
         if len(self.codes) > CODES_KEPT:
             del self.codes[next(iter(self.codes))]
         return code
+
+    def new_session_key(self, person: Person) -> None:
+        """Replace the session key of a person; the one before is remembered, to play a phone that is late."""
+        person.previous_key = person.session_key
+        person.session_key, person.session_key_at = self.dice.randbytes(16), self.now()
+        person.session_key_over = False
+
+    def tap_phone(self, person: Person, number: str) -> str:
+        """Do what a tap on a getPhoneNumber button does, and give the code."""
+        code = self.dice.randbytes(32).hex()
+        self.phone_codes[code] = PhoneCode(person, number, self.now())
+        if len(self.phone_codes) > CODES_KEPT:
+            del self.phone_codes[next(iter(self.phone_codes))]
+        return code
+
+    def line(self, appid: str, kind: str) -> TokenLine:
+        """Give the access_tokens of one kind, `classic` or `stable`, with the counts of today."""
+        line = self.lines.setdefault((appid, kind), TokenLine())
+        today = self.now() // 86_400
+        if line.day != today:
+            line.day, line.asked_today, line.forced_today = today, 0, 0
+        return line
+
+    def issue(self, appid: str, line: TokenLine, old_lives_seconds: int) -> str:
+        """Make the next access_token of a line; the one before ends after so many seconds at the latest."""
+        now = self.now()
+        old = self.issued.get(line.current)
+        if old is not None and old.ends_at > now + old_lives_seconds:
+            old.ends_at, old.replaced = now + old_lives_seconds, True
+        line.current = f"{self.dice.randrange(10, 100)}_{self.word(self.dice.randrange(134, 153))}"
+        self.issued[line.current] = Issued(appid, now + TOKEN_SECONDS)
+        return line.current
+
+    def word(self, length: int) -> str:
+        """Give so many characters of base64url."""
+        return "".join(self.dice.choices(_ALPHANUMERIC + "-_", k=length))
 
     def within_quota(self, person: Person, app: App) -> bool:
         """Count one question about `person`; false when the app's quota per person and minute is used up."""
@@ -121,6 +205,11 @@ class World:
     def code_states(self) -> dict[str, int]:
         """Count the remembered codes by state."""
         return dict(Counter(code.state for code in self.codes.values()))
+
+
+def key_text(session_key: bytes) -> str:
+    """Give a session key as WeChat writes it: 24 characters of base64."""
+    return base64.b64encode(session_key).decode("ascii")
 
 
 def _public_id(appid: str, user: str) -> str:

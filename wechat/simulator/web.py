@@ -11,7 +11,8 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from wechat.simulator.answers import Reply, html_page, sns_success
+from wechat.simulator.answers import Reply, error, html_page, sns_success
+from wechat.simulator.asking import Question, Refused
 from wechat.simulator.edits import wrong_answer
 from wechat.simulator.endpoints import ENDPOINTS
 from wechat.simulator.faults import Fault
@@ -84,7 +85,7 @@ class WeChatHandler(SimulatorHandler):
         self.gone.set()
 
     async def get(self) -> None:
-        """Answer from the query alone."""
+        """Answer, unless a fault comes in between."""
         request, stage = self.request, self.stage
         asked = stage.ledger.note(
             request.path, request.method or "", request.query_arguments, stream_of(request), stage.world.now()
@@ -96,14 +97,19 @@ class WeChatHandler(SimulatorHandler):
             await self._answer(self._right(), asked)
 
     async def post(self) -> None:
-        """Answer as to a GET: the body is not read, so parameters in it are missing ones."""
+        """Answer as to a GET; whether the body counts is the path's own affair."""
         await self.get()
 
     def _right(self) -> Reply:
         endpoint = ENDPOINTS.get(self.request.path)
         if endpoint is None:
             return html_page(404, "404 Not Found")
-        return endpoint(self.stage.world, self.request.query_arguments)
+        request = self.request
+        question = Question(request.method or "", request.query_arguments, request.body, request.remote_ip or "")
+        try:
+            return endpoint(self.stage.world, question)
+        except Refused as refused:
+            return error(self.stage.world, refused.errcode, request.path, refused.text)
 
     async def _suffer(self, fault: Fault, asked: Asked) -> None:
         asked.fault = fault.kind

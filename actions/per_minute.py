@@ -1,0 +1,61 @@
+"""How often something may happen in a minute, counted by who does it, shared between processes a few times a second.
+
+So a count costs no store a read, and a limit may be passed for the moment until the processes have told each other.
+"""
+
+from collections import Counter
+
+from stores.sessions import Sessions
+
+WINDOW_SECONDS = 60
+_MOST_NAMES = 50_000
+
+
+class TooMany(Exception):
+    """Somebody did it too often in this minute; `retry_after_seconds` until the next."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
+class PerMinute:
+    """The counts of the minute at hand."""
+
+    def __init__(self, sessions: Sessions, kind: str, limit: int, too_many: type[TooMany]) -> None:
+        """`kind` tells these counts from others, `limit` is for each name and minute, 0 for none."""
+        self._sessions = sessions
+        self._kind = kind
+        self._limit = limit
+        self._too_many = too_many
+        self._window = 0
+        self._known: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()
+
+    def count(self, name: str, now: int) -> None:
+        """One more by this name. Raises the kind of TooMany that was given."""
+        if not self._limit:
+            return
+        self._turn(now)
+        if len(self._known) < _MOST_NAMES or name in self._known:
+            self._known[name] += 1
+            self._untold[name] += 1
+        if self._known[name] > self._limit:
+            raise self._too_many(WINDOW_SECONDS - now % WINDOW_SECONDS)
+
+    async def flush(self) -> None:
+        """Adds this process's counts to those of the others. Raises SessionsAway, StoreFull."""
+        untold, self._untold = self._untold, Counter()
+        if untold:
+            window = self._window
+            totals = await self._sessions.add_tallies(
+                {f"{self._kind}:{each}:{window}": n for each, n in untold.items()}
+            )
+            if window == self._window:
+                for each, total in zip(untold, totals.values(), strict=True):
+                    self._known[each] = max(self._known[each], total)
+
+    def _turn(self, now: int) -> None:
+        window = now // WINDOW_SECONDS
+        if window != self._window:
+            self._window, self._known, self._untold = window, Counter(), Counter()

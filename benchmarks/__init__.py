@@ -1,0 +1,1 @@
+"""What shows how Menshen behaves when it is full."""

@@ -1,0 +1,191 @@
+"""The hot road: /api/verify stands in front of every request of a mini program, so it is answered without a handler.
+
+Tornado's RequestHandler costs several times what the look-up does. Here its interfaces below handlers are used; what is
+asked, refused, sent and logged is the same as elsewhere, by the same functions. tests/both_parsers holds it to that.
+"""
+
+import asyncio
+import http.client
+import json
+import time
+from collections.abc import Awaitable
+from functools import lru_cache
+from typing import Any
+
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    RequestStartLine,
+    ResponseStartLine,
+    format_timestamp,
+)
+
+import actions
+from actions import Backend, Caller, Verified
+from handlers.base import (
+    API_HEADERS,
+    CLIENT_HUNG_UP,
+    Traffic,
+    encoded,
+    log_answer,
+    log_failure,
+    more_about,
+    request_id_of,
+    sent_status,
+)
+from handlers.body import read_object
+from handlers.carriers import token_of
+from handlers.miniprogram import Verify
+from handlers.refusals import UNEXPECTED, envelope, headers, refusal
+from wire.fields import Block, Ready
+
+PATH = "/api/verify"
+METHODS = frozenset(("GET", "HEAD", "POST"))
+
+
+class HotRoad:
+    """What all requests for verify have in common."""
+
+    intake = Verify.intake
+
+    def __init__(self, backend: Backend, traffic: Traffic) -> None:
+        self.backend = backend
+        self.traffic = traffic
+        self._block = Block(API_HEADERS)
+        self._block_at = -1
+
+    def block(self) -> Block:
+        """The fields of every answer, with a Date that is written once a second."""
+        now = int(time.time())
+        if now != self._block_at:
+            self._block, self._block_at = Block(API_HEADERS | {"Date": format_timestamp(now)}), now
+        return self._block
+
+
+class Verifying(HTTPMessageDelegate):
+    """One request: what the handler Verify does for GET, HEAD and POST."""
+
+    def __init__(self, road: HotRoad, request: HTTPServerRequest) -> None:
+        """`request` has its caller's address settled."""
+        self._road = road
+        self._request = request
+        self._body: list[bytes] = []
+        self._hung_up = False
+        self._last = False
+        self._task: asyncio.Task[None] | None = None
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        """See HTTPMessageDelegate."""
+        return None
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """See HTTPMessageDelegate; the door has judged its type and counts its size."""
+        self._body.append(chunk)
+        return None
+
+    def finish(self) -> None:
+        """See HTTPMessageDelegate: the request is whole."""
+        traffic = self._road.traffic
+        traffic.begin()
+        self._last = traffic.draining
+        self._connection.set_close_callback(self._on_hang_up)
+        self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    def on_connection_close(self) -> None:
+        """See HTTPMessageDelegate: the request will never be whole."""
+        self._body.clear()
+
+    def _on_hang_up(self) -> None:
+        self._hung_up = True
+
+    @property
+    def _connection(self) -> Any:
+        return self._request.connection
+
+    async def _serve(self) -> None:
+        backend, request_id = self._road.backend, request_id_of(self._request)
+        try:
+            verified = await actions.verify(backend, self._token(), _limited_as(self._request.remote_ip))
+        except Exception as error:  # whatever it is, the phone gets its row of the table, as from any handler
+            self._refuse(error, request_id)
+        else:
+            self._send(200, 0, _success(verified, request_id), {"X-Request-Id": request_id})
+        finally:
+            self._road.traffic.end()
+
+    def _token(self) -> str:
+        posted = self._request.method == "POST" and self._body
+        body = read_object(b"".join(self._body)) if posted else None
+        return token_of(self._request, body, self._road.backend.settings.compat)
+
+    def _refuse(self, error: Exception, request_id: str) -> None:
+        settings, row = self._road.backend.settings, refusal(error)
+        if row is None:
+            log_failure(error, request_id)
+            row = UNEXPECTED
+        body = encoded(envelope(row, request_id, **more_about(error, settings.session_reasons)))
+        status = sent_status(row, settings.api_status, PATH)
+        self._send(status, row.errcode, body.encode("utf-8"), {"X-Request-Id": request_id} | headers(row))
+
+    def _send(self, status: int, errcode: int, body: bytes, own: dict[str, str]) -> None:
+        own["Content-Length"] = str(len(body))
+        if self._last:
+            own["Connection"] = "close"
+        sent = b"" if self._request.method == "HEAD" else body
+        self._connection.write_headers(_START_LINES[status], Ready(self._road.block(), own), sent)
+        self._connection.finish()
+        self._road.traffic.meter.answered("verify", errcode, self._request.request_time())
+        log_answer(self._request, CLIENT_HUNG_UP if self._hung_up else status, request_id=own["X-Request-Id"])
+
+
+class Knock(HTTPServerRequest):
+    """A request for exactly /api/verify, without a query: only what the hot road and the door look at.
+
+    Raises HTTPInputError for a Host that Tornado would not have.
+    """
+
+    def __init__(self, connection: Any, start_line: RequestStartLine, headers: HTTPHeaders) -> None:
+        # The base class would parse a query that is not there, and again what it has found out about the Host.
+        self.method, self.uri, self.version = start_line
+        self.path, self.query = start_line.path, ""
+        self.headers = headers
+        self.connection = connection
+        self.remote_ip = connection.context.remote_ip
+        self.protocol = connection.context.protocol
+        self.host_name = _host_name(headers.get("Host"), start_line.version)
+        self.arguments, self.query_arguments = {}, {}
+        self._start_time = time.time()
+        self._finish_time = None
+
+
+@lru_cache(1000)
+def _host_name(host: str | None, version: str) -> str:
+    """As Tornado finds it. Raises HTTPInputError."""
+    fields = HTTPHeaders() if host is None else HTTPHeaders({"Host": host})
+    return HTTPServerRequest(start_line=RequestStartLine("GET", PATH, version), headers=fields).host_name
+
+
+@lru_cache(10_000)
+def _limited_as(address: str | None) -> str:
+    return Caller(address or "unknown").limited_as
+
+
+@lru_cache(1000)
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _success(verified: Verified, request_id: str) -> bytes:
+    """What `ApiHandler.answer` would write; the text of a request id needs no escapes."""
+    session = verified.session
+    text = (
+        f'{{"errcode":0,"errmsg":"ok","user_id":{session.user_id},"appid":{_quoted(session.appid)},'
+        f'"expires_in":{verified.expires_in},"request_id":"{request_id}"}}'
+    )
+    return text.encode("utf-8")
+
+
+_START_LINES = {code: ResponseStartLine("", code, reason) for code, reason in http.client.responses.items()}

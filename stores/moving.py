@@ -1,0 +1,166 @@
+"""A database read whole and written into an empty one of either kind, then compared with it row by row.
+
+While that lasts the new database calls itself of a version that no program has, so that nobody can serve half of it.
+"""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from stores.db import Database, Query, Row, Script, Statement, load
+from stores.db.schema import NEWEST, UPKEEP
+from stores.errors import NotEmpty, WrongSchema
+
+SQL = load("moving.sql")
+AUDIT = load("audit.sql")
+HALF_MOVED = 99_999  # as a version of the schema
+_A_FEW = 200
+_A_FEW_LARGE = 4
+_BEFORE_ALL = -1
+
+
+class NotTheSame(Exception):
+    """After the move the two do not hold the same; its text names the table. Somebody wrote in between."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """How the rows of one table are read, in order, and written; `read` alone reads them at once."""
+
+    name: str
+    read: Statement
+    put: Statement
+    given: tuple[str, ...]
+    after: str | None = None
+    few: int = _A_FEW
+
+    def first(self) -> int | bytes:
+        """What lies before every row."""
+        return b"" if self.after == "after_id" else _BEFORE_ALL
+
+
+def _table(name: str, read: Statement, put: Statement, after: str | None = None, few: int = _A_FEW) -> Table:
+    given = tuple(re.findall(r":(\w+)", put.text["sqlite"]))  # in the order in which `read` gives the columns
+    return Table(name, read, put, given, after, few)
+
+
+SESSION = _table("session", SQL["some_session"], SQL["put_session"], "after_id")
+TABLES = (
+    _table("epoch", SQL["every_epoch"], SQL["put_epoch"]),
+    _table("operator", SQL["every_operator"], SQL["put_operator"]),
+    _table("operator_session", SQL["every_operator_session"], SQL["put_operator_session"]),
+    _table("operator_link", SQL["every_operator_link"], SQL["put_operator_link"]),
+    _table("operator_device", SQL["every_operator_device"], SQL["put_operator_device"]),
+    _table("recovery_code", SQL["every_recovery_code"], SQL["put_recovery_code"]),
+    _table("service_key", SQL["every_service_key"], SQL["put_service_key"]),
+    _table("access_token", SQL["every_access_token"], SQL["put_access_token"]),
+    _table("user", SQL["some_user"], SQL["put_user"], "after"),
+    _table("blocked_person", SQL["some_blocked_person"], SQL["put_blocked_person"], "after_id"),
+    _table("login", SQL["some_login"], SQL["put_login"], "after_id"),
+    _table("refused_login", SQL["some_refused_login"], SQL["put_refused_login"], "after"),
+    _table("audit", SQL["some_audit"], SQL["put_audit"], "after"),
+    _table("avatar", SQL["some_avatar"], SQL["put_avatar"], "after", _A_FEW_LARGE),
+    _table("delivery", SQL["some_delivery"], SQL["put_delivery"], "after"),
+    _table("push_event", SQL["some_push_event"], SQL["put_push_event"], "after_id"),
+)
+
+
+async def mark_empty(db: Database) -> None:
+    """Begins a move into a database of our schema. Raises NotEmpty, WrongSchema, store trouble."""
+    [(version,)] = await db.read(UPKEEP["schema_version"]())
+    if version == HALF_MOVED:
+        raise NotEmpty("a move into it was interrupted")
+    if version != NEWEST:
+        raise WrongSchema("it is of another version")
+    for table in (*TABLES, SESSION):
+        if await _page(db, table, table.first()):
+            raise NotEmpty("it holds data")
+    await _write(db, [UPKEEP["note_version"](version=HALF_MOVED, now=0)])
+
+
+async def unmark(db: Database) -> None:
+    """The move is over: from here on it can be served."""
+    await _write(db, [SQL["unmark"](version=HALF_MOVED)])
+
+
+async def copy_all(source: Database, target: Database, *, sessions: bool) -> dict[str, int]:
+    """Writes every row of the one into the other; gives how many there were of each. Raises store trouble."""
+    counts = {}
+    for table in _wanted(sessions=sessions):
+        count = 0
+        async for rows in _pages(source, table):
+            await _write(target, [table.put(**dict(zip(table.given, row, strict=True))) for row in rows])
+            count += len(rows)
+        counts[table.name] = count
+    async for rows in _figures(source):
+        await _write(target, [SQL["put_figure"](appid=row[0], name=row[1], hour=row[2], n=row[3]) for row in rows])
+    [(n, link)] = await source.read(AUDIT["audit_head"]())
+    await _write(target, [AUDIT["move_audit_head"](n=n, link=link)])
+    return counts
+
+
+async def compare(source: Database, target: Database, *, sessions: bool) -> None:
+    """Reads both again, whole. Raises NotTheSame, store trouble."""
+    for table in _wanted(sessions=sessions):
+        if await _digest(_pages(source, table)) != await _digest(_pages(target, table)):
+            raise NotTheSame(table.name)
+    if await _digest(_figures(source)) != await _digest(_figures(target)):
+        raise NotTheSame("figure")
+    if await source.read(AUDIT["audit_head"]()) != await target.read(AUDIT["audit_head"]()):
+        raise NotTheSame("audit_head")
+
+
+async def forget_all_sessions(db: Database) -> None:
+    """Takes away what an engine that is not in use left in SQL: it has heard of no revocation since."""
+    await _write(db, [SQL["forget_all_sessions"]()])
+
+
+async def session_rows(db: Database) -> AsyncIterator[list[Row]]:
+    """All rows of the SQL engine, dead ones too; the columns are those of `some_session` up to the reason."""
+    async for rows in _pages(db, SESSION):
+        yield [row[:10] for row in rows]
+
+
+def _wanted(*, sessions: bool) -> tuple[Table, ...]:
+    return (*TABLES, SESSION) if sessions else TABLES
+
+
+async def _pages(db: Database, table: Table) -> AsyncIterator[list[Row]]:
+    after = table.first()
+    while rows := await _page(db, table, after):
+        yield rows
+        if table.after is None:
+            return
+        after = rows[-1][0]
+
+
+async def _page(db: Database, table: Table, after: int | bytes) -> list[Row]:
+    return await db.read(table.read(**({table.after: after, "most": table.few} if table.after else {})))
+
+
+async def _figures(db: Database) -> AsyncIterator[list[Row]]:
+    [(hour,)] = await db.read(SQL["next_hour"](hour=_BEFORE_ALL))
+    while hour is not None:
+        yield await db.read(SQL["figures_of_hour"](hour=hour))
+        [(hour,)] = await db.read(SQL["next_hour"](hour=hour))
+
+
+async def _digest(pages: AsyncIterator[list[Row]]) -> tuple[int, bytes]:
+    """How many rows, and one number for all that they hold."""
+    count, told = 0, hashlib.blake2b()
+    async for rows in pages:
+        for row in rows:
+            plain = [bytes(each) if isinstance(each, bytes | bytearray) else each for each in row]
+            told.update(repr(plain).encode("utf-8", "surrogatepass"))
+        count += len(rows)
+    return count, told.digest()
+
+
+async def _write(db: Database, queries: list[Query]) -> None:
+    def script() -> Script[None]:
+        for query in queries:
+            _ = yield query
+
+    make: Callable[[], Script[None]] = script
+    await db.write(make)

@@ -1,0 +1,53 @@
+"""What systemd and its like hand to this program, and want to hear: open sockets; ready, alive, ending.
+
+The protocol is sd_notify(3) and sd_listen_fds(3): a datagram to NOTIFY_SOCKET, and sockets from descriptor 3 on.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+
+_FIRST = 3
+_OWN_NAME = "admin"  # FileDescriptorName= of the operators' own listener
+
+
+def tell(words: str) -> None:
+    """Tells the supervisor, if there is one: `READY=1`, `WATCHDOG=1`, `STOPPING=1`. Raises nothing."""
+    where = os.environ.get("NOTIFY_SOCKET", "")
+    if not where:
+        return
+    address = "\0" + where[1:] if where.startswith("@") else where
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
+        way.connect(address)
+        way.send(words.encode("ascii"))
+
+
+async def say_alive() -> None:
+    """Says twice in each WatchdogSec= that the loop turns; a loop that hangs is silent, and is started anew."""
+    try:
+        seconds = int(os.environ.get("WATCHDOG_USEC", "0")) / 1_000_000
+    except ValueError:
+        return
+    while seconds:
+        tell("WATCHDOG=1")
+        await asyncio.sleep(seconds / 2)
+
+
+def inherited() -> tuple[list[socket.socket], list[socket.socket]]:
+    """The sockets that were opened for this process: everybody's, and those of the name `admin`. Both may be empty.
+
+    They outlive a restart, so that nobody is refused meanwhile.
+    """
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
+        return [], []
+    count = int(os.environ.pop("LISTEN_FDS", "0"))
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    public: list[socket.socket] = []
+    own: list[socket.socket] = []
+    for n in range(count):
+        found = socket.socket(fileno=_FIRST + n)
+        found.setblocking(False)
+        os.set_inheritable(found.fileno(), False)
+        (own if names[n : n + 1] == [_OWN_NAME] else public).append(found)
+    return public, own

@@ -1,0 +1,57 @@
+"""Servers whose requests llhttp reads, and for what both parsers must do alike, one of each.
+
+The tests of tests/api that are about requests run here a second time, on servers with PARSER=llhttp.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from backends import BACKENDS, Backend
+from children import Child
+from product import APPID, APPSECRET, Product, Simulator
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "api"))
+
+
+@pytest.fixture(scope="session", params=BACKENDS[:1])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Name the stores: how a request is read does not depend on them."""
+    return Backend(request.param)
+
+
+@pytest.fixture(scope="session")
+def of_parser(folder: Path, children: list[Child], simulator: Simulator) -> Callable[[str], Product]:
+    """Return the one running Menshen of each parser."""
+    running: dict[str, Product] = {}
+
+    def server_of(parser: str) -> Product:
+        if parser not in running:
+            settings: dict[str, object] = {"WECHAT_BASE": simulator.base, "APPID": APPID, "APPSECRET": APPSECRET}
+            limits: dict[str, object] = {"LOGIN_LIMIT": 0, "UNKNOWN_TOKEN_LIMIT": 0, "PARSER": parser}
+            product = Product(folder / f"parser-{parser}", settings | limits)
+            children.append(product)
+            product.start()
+            running[parser] = product
+        return running[parser]
+
+    return server_of
+
+
+@pytest.fixture(scope="session")
+def shared_server(of_parser: Callable[[str], Product]) -> Callable[[Backend], Product]:
+    """Return the one running Menshen with llhttp."""
+    return lambda backend: of_parser("llhttp")
+
+
+@pytest.fixture
+def make_server(make_server: Callable[..., Product]) -> Callable[..., Product]:
+    """Start Menshens of the test's own, with llhttp."""
+    return lambda **settings: make_server(PARSER="llhttp", **settings)
+
+
+@pytest.fixture(params=["tornado", "llhttp"])
+def either(request: pytest.FixtureRequest, of_parser: Callable[[str], Product]) -> Product:
+    """Give the test a running Menshen, once of each parser."""
+    return of_parser(request.param)

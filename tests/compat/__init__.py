@@ -1,0 +1,1 @@
+"""Clients that exist, unchanged, at a Menshen that speaks their dialects."""

@@ -1,0 +1,1 @@
+"""What a server meets from peers who mean it harm: broken, doubled, slow, huge and ambiguous requests."""

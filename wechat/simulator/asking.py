@@ -1,0 +1,42 @@
+"""What a path of the simulated WeChat is asked, and how it says no."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request as far as a path looks at it; `address` is the caller's."""
+
+    method: str
+    query: Mapping[str, list[bytes]] = field(repr=False)
+    body: bytes = field(repr=False)
+    address: str
+
+    def one(self, name: str) -> str:
+        """Give the first value of a parameter, or an empty string, which WeChat takes for a missing one."""
+        values = self.query.get(name)
+        return values[0].decode("utf-8", "replace") if values else ""
+
+    def fields(self) -> dict[str, Any]:
+        """Give the JSON object of the body. Raises Refused: 44002 for an empty body, 47001 for anything else."""
+        if not self.body:
+            raise Refused(44002)
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Refused(47001) from None
+        if not isinstance(found, dict):
+            raise Refused(47001)
+        return found
+
+
+class Refused(Exception):
+    """WeChat says no with this number; `text` is set where the usual one does not do."""
+
+    def __init__(self, errcode: int, text: str | None = None) -> None:
+        super().__init__(errcode)
+        self.errcode = errcode
+        self.text = text
