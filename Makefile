@@ -3,6 +3,8 @@
 .PHONY: help setup run seed lists prove test quick lint docs pictures bill licences audit lock develop packages
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
+# Two processes share the tests out by file, each with servers of its own.
+TWO := -n 2 --dist loadfile
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,10 +25,10 @@ prove: packages .venv/installed-dev  ## Show goals D1 to D27 on real servers and
 	@PYTHONPATH=. $(PYTHON) -m benchmarks.prove $(ARGS)
 
 test: packages .venv/installed-dev  ## Install what the tests need, then run the whole suite. ARGS="-k name" narrows it.
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest $(TWO) $(ARGS)
 
 quick: .venv/installed-dev  ## Run the everyday part of the suite, about a minute.
-	@$(PYTHON) -m pytest -m quick $(ARGS)
+	@$(PYTHON) -m pytest $(TWO) -m quick $(ARGS)
 
 lint: .venv/installed-dev  ## Judge style and types of everything.
 	@$(PYTHON) -m ruff check --quiet .

@@ -28,6 +28,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import browser
 import hypothesis  # noqa: F401  # at the end of a run CPython 3.11 sometimes fails to compile it, so it is compiled now
@@ -49,20 +50,38 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """End the run before its first test when a server that some test needs is not installed."""
     if session.config.option.collectonly:
         return
     needed = {name for item in session.items if isinstance(item, pytest.Function) for name in _engines_of(item)}
     missing = missing_packages(needed)
+    told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if missing and told is not None:  # one of several processes: the first of them ends the run
+        told["missing"] = missing
+        session.items.clear()
+    elif missing:
+        _end_for_want_of(missing)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """End the run when one of its processes found that a server is not installed."""
+    missing = getattr(node, "workeroutput", {}).get("missing")
     if missing:
-        pytest.exit(f"The selected tests need: apt-get install {' '.join(missing)}", returncode=1)
+        _end_for_want_of(missing)
+
+
+def _end_for_want_of(packages: list[str]) -> NoReturn:
+    pytest.exit(f"The selected tests need: apt-get install {' '.join(packages)}", returncode=1)
 
 
 def _engines_of(item: pytest.Function) -> set[str]:
-    """Return the fixtures of a test, those included that its backend asks for at run time."""
-    both = {"mariadb", "redis_server"} if BACKENDS[1] in item.name else set()
-    return both | set(item.fixturenames)
+    """Return the fixtures of a test, those included that one of its parameters asks for at run time."""
+    parameters = item.name.partition("[")[2]
+    asked = {fixture for word, fixture in (("mariadb", "mariadb"), ("redis", "redis_server")) if word in parameters}
+    return asked | set(item.fixturenames)
 
 
 @pytest.fixture

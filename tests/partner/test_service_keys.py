@@ -74,7 +74,7 @@ async def test_only_the_hash_of_a_key_is_kept(embedded: Product, network: Networ
         "Bearer",
         "Bearer ",
         "Bearer msk_short",
-        f"Bearer {new_key()}",
+        pytest.param(f"Bearer {new_key()}", id="a key of nobody's"),
         "Basic bXNrXw==",
         "Bearer mps_" + "x" * 43,
     ],

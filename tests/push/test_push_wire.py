@@ -78,7 +78,16 @@ def test_a_message_sealed_for_another_mini_program_does_not_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "A", "!!!!", "é", "QUJD", sealed(b"{}", APPID)[:-24], sealed(b"{}", APPID, "b" * 43)]
+    "text",
+    [
+        "",
+        "A",
+        "!!!!",
+        "é",
+        "QUJD",
+        pytest.param(sealed(b"{}", APPID)[:-24], id="cut off"),
+        pytest.param(sealed(b"{}", APPID, "b" * 43), id="by another key"),
+    ],
 )
 def test_what_is_no_sealed_message_does_not_open(text: str) -> None:
     with pytest.raises(PushUnreadable):
