@@ -7,8 +7,12 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 _FIRST = 3
+_UNPACKED = bool(getattr(sys, "frozen", False))
 _OWN_NAME = "admin"  # FileDescriptorName= of the operators' own listener
 
 
@@ -21,6 +25,11 @@ def tell(words: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
         way.connect(address)
         way.send(words.encode("ascii"))
+
+
+def tell_ready() -> None:
+    """Says that requests are answered; of the single file also by which process, as it is not the one started."""
+    tell(f"MAINPID={os.getpid()}\nREADY=1" if _UNPACKED else "READY=1")
 
 
 async def say_alive() -> None:
@@ -39,7 +48,7 @@ def inherited() -> tuple[list[socket.socket], list[socket.socket]]:
 
     They outlive a restart, so that nobody is refused meanwhile.
     """
-    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()):
+    if os.environ.pop("LISTEN_PID", "") not in map(str, _own_processes()):
         return [], []
     count = int(os.environ.pop("LISTEN_FDS", "0"))
     names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
@@ -51,3 +60,12 @@ def inherited() -> tuple[list[socket.socket], list[socket.socket]]:
         os.set_inheritable(found.fileno(), False)
         (own if names[n : n + 1] == [_OWN_NAME] else public).append(found)
     return public, own
+
+
+def _own_processes() -> Iterator[int]:
+    """This process, and of the single file also the two above it, which unpack it: one of them is what was started."""
+    pid = os.getpid()
+    yield pid
+    for _ in range(2 if _UNPACKED else 0):
+        pid = int(Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[1])
+        yield pid

@@ -5,11 +5,15 @@
 
 import argparse
 import json
+import platform
 import re
+import sqlite3
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,13 @@ LOCK, LOCK_OF_TESTS = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 PAGE = ROOT / "docs/licences.md"
 _ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)([^\n]*(?:\n    [^\n]*)*)", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+# What no lock names and the single file nevertheless brings along, of the Python that builds it.
+BUILT_IN = {
+    "cpython": platform.python_version(),
+    "openssl": ssl.OPENSSL_VERSION.split()[1],
+    "sqlite": sqlite3.sqlite_version,
+    "glibc": platform.libc_ver()[1],
+}
 COULD_NOT_LOOK, FOUND_SOMETHING = 2, 1
 
 
@@ -43,15 +54,22 @@ def packages(lock: Path = LOCK) -> list[Package]:
     ]
 
 
-def bill(lock: Path = LOCK) -> dict[str, Any]:
-    """Return the bill of materials in CycloneDX 1.5. It says nothing of when and where, so that it can be compared."""
+def bill(lock: Path = LOCK, binary: Path | None = None) -> dict[str, Any]:
+    """Return the bill of materials in CycloneDX 1.5. It says nothing of when and where, so that it can be compared.
+
+    With the single file it also holds that file's checksum, and what of this machine was built into it.
+    """
+    component = {"type": "application", "name": "menshen", "version": VERSION, "bom-ref": "menshen"}
+    hashes = [{"alg": "SHA-256", "content": sha256(binary.read_bytes()).hexdigest()}] if binary else []
+    built_in = [{"type": "library", "bom-ref": name, "name": name, "version": v} for name, v in BUILT_IN.items()]
+    components = [*map(_component, packages(lock)), *(built_in if binary else [])]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
-        "metadata": {"component": {"type": "application", "name": "menshen", "version": VERSION, "bom-ref": "menshen"}},
-        "components": [_component(each) for each in packages(lock)],
-        "dependencies": [{"ref": "menshen", "dependsOn": [_purl(each) for each in packages(lock)]}],
+        "metadata": {"component": {**component, **({"hashes": hashes} if hashes else {})}},
+        "components": components,
+        "dependencies": [{"ref": "menshen", "dependsOn": [each["bom-ref"] for each in components]}],
     }
 
 
@@ -141,9 +159,10 @@ def main(words: list[str]) -> int:
     parser.add_argument("deed", choices=["bill", "licences", "audit"])
     parser.add_argument("--offline", action="store_true", help="audit: do not look, and say so")
     parser.add_argument("--with", dest="command", default=f"{sys.executable} -m pip_audit", help="audit: the program")
+    parser.add_argument("--of", type=Path, metavar="FILE", help="bill: of the single file, with what is built into it")
     options = parser.parse_args(words)
     if options.deed == "bill":
-        sys.stdout.write(json.dumps(bill(), indent=1) + "\n")
+        sys.stdout.write(json.dumps(bill(binary=options.of), indent=1) + "\n")
     elif options.deed == "licences":
         PAGE.write_text(licences_page(), "utf-8")
     elif options.offline:

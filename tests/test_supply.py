@@ -1,6 +1,8 @@
 """What the product is made of is listed whole, and an audit that could not look never says that all is well."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from supply import (
@@ -41,6 +43,15 @@ def test_the_bill_says_what_it_is_and_is_the_same_each_time() -> None:
     assert (one["bomFormat"], one["specVersion"]) == ("CycloneDX", "1.5")
     assert json.dumps(one) == json.dumps(bill())
     assert all(each["purl"].startswith("pkg:pypi/") for each in one["components"])
+
+
+def test_the_bill_of_the_single_file_has_its_checksum_and_what_was_built_into_it(tmp_path: Path) -> None:
+    file = tmp_path / "menshen"
+    file.write_bytes(b"menshen")
+    made = bill(binary=file)
+    assert made["metadata"]["component"]["hashes"][0]["content"] == hashlib.sha256(b"menshen").hexdigest()
+    assert {"cpython", "openssl", "sqlite", "glibc", "tornado"} <= {each["name"] for each in made["components"]}
+    assert all(each["version"] for each in made["components"])
 
 
 def test_the_page_of_licences_is_the_one_made_from_what_is_installed() -> None:
