@@ -1,6 +1,6 @@
 # The workshop's doors: each target is one line of what it does; longer shell stands in .ci/.
 .DEFAULT_GOAL := help
-.PHONY: help setup run seed lists prove test quick lint docs pictures bill licences audit lock develop packages
+.PHONY: help setup run seed lists prove cluster bench test quick lint docs pictures bill licences audit lock develop packages binary trial release
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 # Two processes share the tests out by file, each with servers of its own.
@@ -18,11 +18,18 @@ run: .venv/installed  ## Start a server to try things out: embedded store, WeCha
 seed: .venv/installed-dev  ## Fill empty stores with a million sessions of 400,000 people. Takes the settings of serve; ARGS="--sessions 1000".
 	@PYTHONPATH=. $(PYTHON) benchmarks/seed.py $(ARGS)
 
-lists: .venv/installed-dev  ## Measure the dashboard's lists on stores that seed filled.
+lists: .venv/installed-dev  ## Measure the dashboard's lists on stores that seed filled. ARGS="--own 1G" fills its own.
 	@PYTHONPATH=. $(PYTHON) benchmarks/lists.py $(ARGS)
 
 prove: packages .venv/installed-dev  ## Show goals D1 to D27 on real servers and write docs/proof.md. ARGS="D2 D11" chooses.
 	@PYTHONPATH=. $(PYTHON) -m benchmarks.prove $(ARGS)
+
+cluster: packages .venv/installed-dev  ## Kill the master of a Redis behind Sentinels under load, and write the figures into docs/growing.md.
+	@PYTHONPATH=. $(PYTHON) benchmarks/cluster.py $(ARGS)
+
+bench: .venv/installed-dev  ## Measure Menshen beside Fastify, Express, PHP and plain Tornado, and write docs/performance.md.
+	@.ci/bench
+	@PYTHONPATH=. $(PYTHON) -m benchmarks.bench $(ARGS)
 
 test: packages .venv/installed-dev  ## Install what the tests need, then run the whole suite. ARGS="-k name" narrows it.
 	@$(PYTHON) -m pytest $(TWO) $(ARGS)
@@ -53,6 +60,15 @@ audit: .venv/installed-dev  ## Ask whether any package is known to be vulnerable
 
 lock: .venv/installed  ## Resolve requirements*.in anew into the hash-pinned locks.
 	@.ci/lock
+
+binary: .venv/installed  ## Make dist/menshen, the program as one file, with its checksum and its bill of materials.
+	@.ci/binary
+
+trial: packages .venv/installed-dev  ## Try dist/menshen: every command, in an empty root, under a supervisor.
+	@$(PYTHON) -m pytest -m binary tests/installation/test_binary.py $(ARGS)
+
+release: binary trial  ## Make all that a release consists of in dist/: file, checksum, bill of materials, notes.
+	@.ci/release
 
 develop: .venv/installed-dev  ## Make .venv with what the tests and the linters need.
 

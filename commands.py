@@ -289,7 +289,7 @@ async def end_key(backend: Backend, options: argparse.Namespace) -> int:
 async def rotate(backend: Backend, _options: argparse.Namespace) -> int:
     """Makes a new key that seals what is kept; the older ones go on opening what they sealed."""
     number = await rotate_sealing_key(backend, shell())
-    print(f"sealing key {number} is current; running servers take it up at SIGHUP")
+    print(f"sealing key {number} is current; running servers seal with it after a SIGHUP")
     return DONE
 
 

@@ -46,11 +46,12 @@ from stores.deliveries import Deliveries
 from stores.epochs import Epochs
 from stores.errors import NotEmpty, StoreTrouble, WrongCredentials, WrongSchema
 from stores.figures import Figures
-from stores.keys import Keys, KeysUnreadable, load_keys
+from stores.keys import Keys, KeysUnreadable, load_keys, newer_keys
 from stores.leftovers import Leftovers
 from stores.logins import Logins
 from stores.operators import Operators
 from stores.push_events import PushEvents
+from stores.records import Records
 from stores.refused_logins import RefusedLogins
 from stores.service_keys import ServiceKeys
 from stores.sessions import Sessions
@@ -83,16 +84,15 @@ def assemble(settings: Settings) -> Backend:
     """The backend that the settings describe; nothing is connected yet. Raises KeysUnreadable."""
     keys = load_keys(settings.data_dir)
     db = open_database(settings.database)
-    epochs = Epochs(db)
-    sessions = _sessions(settings, db, keys, epochs)
-    logins, lifetime, figures = Logins(db), Lifetime.of(settings), Figures(db)
+    epochs, users, logins = Epochs(db), Users(db), Logins(db)
+    sessions = _sessions(settings, db, keys, Records(epochs, logins, users))
+    lifetime, figures = Lifetime.of(settings), Figures(db)
     audit = Audit(db, settings.data_dir)
     outgoing = Outgoing()
-    seal = Seal(keys.sealing, keys.current)
+    seal = Seal(keys.sealing, keys.current, functools.partial(newer_keys, settings.data_dir))
     wechat = WeChat(settings.wechat_base, {app.appid: app for app in settings.apps}, settings.open_logins)
     access_tokens = SharedTokens(AccessTokens(db), seal, wechat, lambda: int(time.time()))
     wechat.take_tokens_from(access_tokens)
-    users = Users(db)
     return Backend(
         settings=settings,
         keys=keys,
@@ -126,11 +126,11 @@ def assemble(settings: Settings) -> Backend:
     )
 
 
-def _sessions(settings: Settings, db: Database, keys: Keys, epochs: Epochs) -> Sessions:
+def _sessions(settings: Settings, db: Database, keys: Keys, records: Records) -> Sessions:
     if not isinstance(settings.sessions, RedisUrl):
         return SqlSessions(db)
     link, names = RedisLink(settings.sessions), RedisKeys(settings.key_prefix)
-    return RedisSessions(link, names, Packer(keys.session_mark), epochs.all)
+    return RedisSessions(link, names, Packer(keys.session_mark), records)
 
 
 @contextlib.asynccontextmanager
@@ -167,7 +167,8 @@ async def target(
                 raise NotEmpty(str(wrong)) from None
         if sessions is not None:
             at = dataclasses.replace(settings, sessions=sessions)
-            kept = _sessions(at, db or backend.db, backend.keys, backend.epochs)
+            records = Records(backend.epochs, backend.logins, backend.users)
+            kept = _sessions(at, db or backend.db, backend.keys, records)
         yield db, kept
     finally:
         if kept is not None:

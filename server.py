@@ -18,6 +18,7 @@ from typing import Any
 
 from tornado.netutil import bind_sockets
 
+import host
 import installation
 import journal
 import process
@@ -238,6 +239,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "restore": restore,
     "move": move,
     "doctor": doctor,
+    "install": host.install,
+    "uninstall": host.uninstall,
     "version": version,
 }
 
@@ -344,7 +347,7 @@ def _announce(sockets: list[socket.socket], *, playground: bool) -> None:
         print(f"playground at {bases[0]}/", flush=True)
     for base in bases:
         print(f"listening on {base}", flush=True)
-    supervisor.tell("READY=1")
+    supervisor.tell_ready()
 
 
 def _listen(simulator: Simulator, address: str, port: int) -> str:
@@ -459,6 +462,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("audit", parents=[common], help="follow the chain of audit rows")
     one.add_argument("deed", choices=["verify"], help="what to do")
     _add_installation_deeds(commands, common)
+    _add_host_deeds(commands)
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -477,6 +481,14 @@ def _add_installation_deeds(commands: Any, common: argparse.ArgumentParser) -> N
     one.add_argument("--to-database", metavar="URL", help="for people, as DATABASE takes it; - reads it from stdin")
     one.add_argument("--to-sessions", metavar="URL", help="for sessions, as SESSIONS takes it; - likewise")
     one.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_host_deeds(commands: Any) -> None:
+    one = commands.add_parser("install", help="make this program a service of this machine, behind nginx")
+    one.add_argument("--domain", required=True, metavar="NAME", help="the name by which phones reach it")
+    two = commands.add_parser("uninstall", help="take the service away, and leave the data and the settings")
+    for each in (one, two):
+        each.add_argument("--root", default="/", metavar="FOLDER", help="below which everything goes; / unless given")
 
 
 def _common_options() -> argparse.ArgumentParser:

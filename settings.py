@@ -91,6 +91,7 @@ class Settings:
     login_limit: int = knob(values.whole(0, 10_000_000, " (0 is no limit)"), "3000", "Logins per client address and minute; whole cities share one address.", "每个客户端地址每分钟的登录次数；整座城市可能共用一个地址。")
     unknown_token_limit: int = knob(values.whole(0, 10_000_000, " (0 is no limit)"), "600", "Unknown tokens per client address and minute; valid and ended tokens never count.", "每个客户端地址每分钟的未知令牌数；有效和已结束的令牌不计。")
     open_logins: int = knob(values.whole(1, 10_000), "500", "Logins that may wait for WeChat at the same time in one process; more are refused at once.", "单个进程中可同时等待微信响应的登录数；超出的立即拒绝。")
+    content_check: bool = knob(values.YES_OR_NO, "false", "Has WeChat check nicknames and pictures before they are shown; needs PUBLIC_URL and every mini program's PUSH_KEY.", "昵称和头像先经微信内容安全检查再展示；需要设置 PUBLIC_URL 和每个小程序的 PUSH_KEY。")
     expose_openid: bool = knob(values.YES_OR_NO, "false", "Gives the openid and unionid to the mini program; the session_key is never given.", "向小程序返回 openid 和 unionid；session_key 从不返回。")
     compat: tuple[str, ...] = knob(values.list_of(values.one_of("tutorials", "wafer1", "wafer2"), "any of tutorials, wafer1, wafer2"), "", "Dialects of clients that exist, of tutorials and of Tencent's Wafer; each gives the openid to the phone.", "兼容已有客户端的协议（教程的写法、腾讯 Wafer）；每一种都会把 openid 返回给手机。")
     reset_key_on_revoke: bool = knob(values.YES_OR_NO, "false", "Makes the session_key of a revoked or blocked person worthless at WeChat too; a revocation can then not be undone.", "撤销会话或封禁用户时，同时在微信侧重置其 session_key；此后撤销无法恢复。")
@@ -194,13 +195,28 @@ def describe(settings: Settings, language: str = "en") -> list[Row]:
         Row(
             each.name,
             shown(getattr(settings, each.key)),
-            settings.sources[each.key],
+            _named_source(settings.sources[each.key], language),
             each.sentence_zh if language.startswith("zh") else each.sentence,
         )
         for each in KNOBS.values()
     ]
     sentence = "所有小程序。" if language.startswith("zh") else "All mini programs."
-    return [*rows, Row("APPS", shown(settings.apps), settings.sources["apps"], sentence)]
+    return [*rows, Row("APPS", shown(settings.apps), _named_source(settings.sources["apps"], language), sentence)]
+
+
+_SOURCES_ZH = {"default": "默认值", "environment": "环境变量", "command line": "命令行", "file": "文件"}
+
+
+def _named_source(source: str, language: str) -> str:
+    """Where a value came from, or several places with commas, in the language of the sentence."""
+    if not language.startswith("zh"):
+        return source
+    return "，".join(map(_source_zh, source.split(", ")))
+
+
+def _source_zh(source: str) -> str:
+    word = next(word for word in _SOURCES_ZH if source.startswith(word))
+    return _SOURCES_ZH[word] + source.removeprefix(word)
 
 
 def shown(value: object) -> str:
@@ -327,6 +343,7 @@ class _Reading:
         self._read_apps()
         self.wrong += _contradictions(self.good)
         self.wrong += _lonely(self.good)
+        self.wrong += _uncheckable(self.good)
         self.wrong += _wrong_apps(self.good, self.listed)
         if self.wrong:
             raise WrongSettings(self.wrong, self._unknown_variables())
@@ -484,6 +501,7 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
 def _lonely(good: Mapping[str, Any]) -> Iterator[str]:
     """Name settings that mean nothing, or too little, without another."""
     for one, other in (
+        ("content_check", "public_url"),
         ("webhook_url", "webhook_secret"),
         ("webhook_secret", "webhook_url"),
         ("alarm_dingtalk_secret", "alarm_dingtalk_url"),
@@ -494,6 +512,16 @@ def _lonely(good: Mapping[str, Any]) -> Iterator[str]:
     ):
         if good.get(one) and other in good and not good[other]:
             yield f"{other.upper()}: is missing; {one.upper()} needs it"
+
+
+def _uncheckable(good: Mapping[str, Any]) -> Iterator[str]:
+    """Name the mini programs of whose pictures WeChat could not tell us in sealed words what it thinks."""
+    if not good.get("content_check"):
+        return
+    if good.get("appid") and good.get("push_key", ".") is None:
+        yield "PUSH_KEY: is missing; CONTENT_CHECK needs it"
+    without = [app.appid for app in good.get("apps", ()) if app.push_key is None]
+    yield from (f"APPS: {appid} has no push_key; CONTENT_CHECK needs it" for appid in without)
 
 
 def _wrong_apps(good: Mapping[str, Any], listed: list[_Account]) -> Iterator[str]:

@@ -114,7 +114,11 @@ class MysqlUrl:
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """A single Redis; all parts are decoded, no user and no password are empty, `str()` masks the password."""
+    """A Redis; all parts are decoded, no user and no password are empty, `str()` masks the password.
+
+    With `sentinels`, host and port of each, the Redis is whichever of them calls the master of that name; `host` and
+    `port` are then those of the first Sentinel.
+    """
 
     host: str
     port: int
@@ -122,14 +126,18 @@ class RedisUrl:
     password: Secret
     db: int
     tls: bool
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master: str = ""
 
     @property
     def address(self) -> str:
-        """Host and port, for messages."""
+        """Host and port, for messages; those of all Sentinels and the name of the master behind them."""
+        if self.sentinels:
+            return ",".join(_address(*each) for each in self.sentinels) + f"/{self.master}"
         return _address(self.host, self.port)
 
     def __str__(self) -> str:
-        scheme = "rediss" if self.tls else "redis"
+        scheme = ("rediss" if self.tls else "redis") + ("+sentinel" if self.sentinels else "")
         return f"{scheme}://{_login(self.user, self.password)}{self.address}/{self.db}"
 
 
@@ -441,14 +449,30 @@ def _mysql(text: str) -> MysqlUrl:
 def _sessions(text: str) -> RedisUrl | Literal["database"]:
     if text == "database":
         return "database"
-    if text.startswith(("redis+sentinel://", "redis+cluster://")):
-        raise WrongValue("Sentinel and Cluster come with a later version")
+    if text.startswith(("redis+cluster://", "rediss+cluster://")):
+        raise WrongValue("Redis Cluster comes with a later version; redis+sentinel:// takes a master with copies")
+    if text.startswith(("redis+sentinel://", "rediss+sentinel://")):
+        return _sentinels(text)
     parts = _url(text)
     db = parts.path.removeprefix("/") or "0"
     if parts.scheme not in {"redis", "rediss"} or not re.fullmatch(r"[0-9]{1,4}", db):
         raise WrongValue
     login = _decoded(parts.username), Secret(_decoded(parts.password))
     return RedisUrl(_host(parts.hostname or ""), parts.port or 6379, *login, int(db), tls=parts.scheme == "rediss")
+
+
+def _sentinels(text: str) -> RedisUrl:
+    scheme, _, rest = text.partition("://")
+    where, _, path = rest.partition("/")
+    login, at, hosts = where.rpartition("@")
+    name, _, db = path.partition("/")
+    if not re.fullmatch(r"[0-9A-Za-z._-]{1,64}", name) or not re.fullmatch(r"[0-9]{0,4}", db):
+        raise WrongValue
+    nodes = [_url(f"{scheme}://{each}") for each in hosts.split(",")]
+    whose = _url(f"{scheme}://{login}{at}{hosts.partition(',')[0]}")
+    sentinels = tuple((_host(each.hostname or ""), each.port or 26379) for each in nodes)
+    user, password = _decoded(whose.username), Secret(_decoded(whose.password))
+    return RedisUrl(*sentinels[0], user, password, int(db or 0), scheme.startswith("rediss"), sentinels, name)
 
 
 def _decoded(part: str | None) -> str:
@@ -505,7 +529,12 @@ MAIL_SERVER = Kind(
 MAIL_ADDRESS = matching("an address like menshen@example.com", r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9.-]{1,190}")
 MAIL_ADDRESSES = list_of(MAIL_ADDRESS, "addresses like ops@example.com")
 DATABASE = Kind("sqlite, sqlite:///whole/path, or mysql://user:password@host:3306/name", _database, hides="password")
-SESSIONS = Kind("database, or redis://[user:password@]host:6379/0 (rediss:// with TLS)", _sessions, hides="password")
+SESSIONS = Kind(
+    "database, redis://[user:password@]host:6379/0, or redis+sentinel://[user:password@]host1:26379,host2:26379/master"
+    " (rediss with TLS)",
+    _sessions,
+    hides="password",
+)
 APPID = matching("wx and 16 lower-case letters or digits", r"wx[0-9a-z]{16}")
 APP_SECRET = Kind("the AppSecret of 32 characters from WeChat's console", _app_secret, hides="everything")
 PUSH_TOKEN = Kind("the Token of 3 to 32 letters and digits", _secret_like(r"[0-9A-Za-z]{3,32}"), hides="everything")

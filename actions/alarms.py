@@ -42,6 +42,11 @@ _WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
         "database": ("The user database has not answered for a minute.", "The user database answers again."),
         "sessions": ("The session store has not answered for a minute.", "The session store answers again."),
+        "full": (
+            "The user database takes nothing new: nobody can log in. Who is in stays in, and can be put out. Make room "
+            "on its disk.",
+            "The user database takes new data again.",
+        ),
         "disk": ("The disk is nearly full: {what}.", "The disk has room again."),
         "signin": (
             "Somebody guesses at operators' passwords, and further tries have to wait.",
@@ -55,6 +60,10 @@ _WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
         "database": ("用户数据库已有一分钟没有响应。", "用户数据库已恢复响应。"),
         "sessions": ("会话存储已有一分钟没有响应。", "会话存储已恢复响应。"),
+        "full": (
+            "用户数据库已无法写入新数据，任何人都不能登录。已登录的用户不受影响，下线操作照常可用。请清理它所在的磁盘。",
+            "用户数据库已恢复写入。",
+        ),
         "disk": ("磁盘即将写满：{what}。", "磁盘空间已恢复。"),
         "signin": ("有人在猜测管理员的密码，后续尝试已被延缓。", "猜测管理员密码的行为已停止。"),
     },
@@ -176,7 +185,7 @@ class Alarms:
         if self._on is None:
             kept = await asyncio.to_thread(self._memory.going_on)
             # Only what every process sees alike: of WeChat's refusals and of guesses each knows its own.
-            self._on = {key: Cause(key) for key in kept if key in ("database", "sessions", "disk")}
+            self._on = {key: Cause(key) for key in kept if key in ("database", "sessions", "full", "disk")}
         wrong = {cause.key: cause for cause in self._causes(backend, now)}
         for key, cause in wrong.items():
             if await asyncio.to_thread(self._memory.begin, key, now):
@@ -199,6 +208,8 @@ class Alarms:
                 found.append(Cause("config", app.appid, str(app), refused.errcode))
         away = [each for each in backend.health.stores if not each.answers and now - each.since >= AWAY_SECONDS]
         found += [Cause(store.name) for store in away]
+        if backend.db.full:
+            found.append(Cause("full"))
         if self._attacked_at is not None and now - self._attacked_at < ATTACK_SECONDS:
             found.append(Cause("signin"))
         return found + self._full_disks()

@@ -1,6 +1,7 @@
-"""The picture that a person sends of themselves, and whose picture an address of ours names."""
+"""The picture that a person sends of themselves, and whose picture an address of ours or of WeChat's names."""
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from actions.pictures import KIND
 from stores.avatars import PATH, NobodyToShow
@@ -9,6 +10,8 @@ from stores.users import NoSuchUser, User
 
 if TYPE_CHECKING:
     from actions.backend import Backend
+
+WECHATS = ".qlogo.cn"
 
 
 async def keep_avatar(backend: "Backend", mine: Session, body: bytes) -> User:
@@ -28,6 +31,12 @@ def own_path(backend: "Backend", url: str) -> str:
     """The path of a picture that lies here, also when it was given with PUBLIC_URL in front; else the URL itself."""
     public_url = backend.settings.public_url
     return url.removeprefix(public_url) if public_url and url.startswith(public_url + PATH) else url
+
+
+def is_wechats(url: str) -> bool:
+    """Whether a picture lies at WeChat, which gives each person's there an address of its own."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith(WECHATS)
 
 
 def public_address(backend: "Backend", url: str | None) -> str | None:

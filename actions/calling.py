@@ -1,13 +1,15 @@
 """Calls to WeChat on a person's behalf, after the login: how long they may take, how many, and what to do after one."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from actions.unknown_tokens import WINDOW_SECONDS
 from stores.errors import StoreTrouble
 from stores.sessions import Session
 from wechat.crypto import SealBroken
-from wechat.errors import WeChatTrouble
+from wechat.errors import NotSeenLately, WeChatMisconfigured, WeChatTrouble
 
 if TYPE_CHECKING:
     from actions.backend import Backend
@@ -33,6 +35,20 @@ class CallFailed(Exception):
         super().__init__()
         self.cause = cause
         self.retry = retry
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[None]:
+    """Around a call that may be made again as it was: what goes wrong is CallFailed with `backoff`.
+
+    But for WeChatMisconfigured, which waits for the operator, and NotSeenLately, after which the phone logs in.
+    """
+    try:
+        yield
+    except (WeChatMisconfigured, NotSeenLately):
+        raise
+    except WeChatTrouble as failed:
+        raise CallFailed(failed, "backoff") from None
 
 
 def call_deadline() -> float:

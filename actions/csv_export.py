@@ -67,6 +67,7 @@ AUDIT_COLUMNS = (
     "count",
     "reason",
     "concerns",
+    "role",
 )
 
 

@@ -9,12 +9,15 @@ from wechat.crypto import DataRefused, decrypted, is_signed
 if TYPE_CHECKING:
     from actions.backend import Backend
 
-_IDENTIFIERS = ("openId", "openid", "unionId", "unionid")
+_OPENID, _UNIONID = ("openId", "openid"), ("unionId", "unionid")
 
 
-async def decrypt(backend: "Backend", session: Session, encrypted_data: str, iv: str) -> dict[str, Any]:
+async def decrypt(
+    backend: "Backend", session: Session, encrypted_data: str, iv: str, *, openid_too: bool = False
+) -> dict[str, Any]:
     """The object in a phone's encryptedData; openid and unionid are left out unless EXPOSE_OPENID gives them.
 
+    With `openid_too` the openid stays all the same, as in the answers of a dialect.
     Raises DataRefused (one for all causes), NoSuchUser, UsersAway.
     """
     user = await backend.users.find(session.user_id)
@@ -24,7 +27,8 @@ async def decrypt(backend: "Backend", session: Session, encrypted_data: str, iv:
     found = decrypted(key, encrypted_data, iv, appid=session.appid, openid=user.openid)
     if backend.settings.expose_openid:
         return found
-    return {name: value for name, value in found.items() if name not in _IDENTIFIERS}
+    hidden = _UNIONID if openid_too else _OPENID + _UNIONID
+    return {name: value for name, value in found.items() if name not in hidden}
 
 
 def has_signed(backend: "Backend", session: Session, raw_data: str, signature: str) -> bool:

@@ -4,10 +4,11 @@ import logging
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stores.audit import AuditAway, Entry
+from stores.operators import Role
 
 if TYPE_CHECKING:
     from actions.backend import Backend
@@ -25,6 +26,7 @@ class Actor:
     name: str
     address: str | None = None
     request_id: str | None = None
+    role: Role | None = None  # of an operator, at this moment
 
 
 SYSTEM = Actor("system")
@@ -55,7 +57,7 @@ async def written_down(
 
     `count` is how many sessions or people the deed is about to touch, as far as that is known beforehand.
     """
-    entry = _entry(backend, by, deed, result, target=target, appid=appid, count=count, reason=reason)
+    entry = entry_of(backend, by, deed, result, target=target, appid=appid, count=count, reason=reason)
     written = await backend.audit.add(entry)
     under_way = UnderWay(written.n)
     try:
@@ -74,12 +76,12 @@ async def denied(
 
     The answer is a refusal whether the row can be written or not.
     """
-    await _add_or_log(backend, _entry(backend, by, deed, "denied", target=target, appid=appid))
+    await _add_or_log(backend, entry_of(backend, by, deed, "denied", target=target, appid=appid))
 
 
 async def noted(backend: "Backend", deed: str, result: str = "done") -> None:
     """Writes down what the server itself did, which no audit can forbid: it starts, stops, rereads. Raises nothing."""
-    await _add_or_log(backend, _entry(backend, SYSTEM, deed, result))
+    await _add_or_log(backend, entry_of(backend, SYSTEM, deed, result))
 
 
 async def _add_or_log(backend: "Backend", entry: Entry) -> None:
@@ -90,17 +92,13 @@ async def _add_or_log(backend: "Backend", entry: Entry) -> None:
 
 
 async def _say_it_failed(backend: "Backend", written: Entry, under_way: UnderWay) -> None:
-    failed = Entry(
-        0,
-        backend.now(),
-        written.actor,
-        written.address,
-        written.request_id,
-        written.deed,
-        "failed",
-        written.target,
-        written.appid,
-        under_way.reached,
+    failed = replace(
+        written,
+        n=0,
+        at=backend.now(),
+        result="failed",
+        count=under_way.reached,
+        reason=None,
         concerns=written.n or None,
     )
     try:
@@ -109,17 +107,18 @@ async def _say_it_failed(backend: "Backend", written: Entry, under_way: UnderWay
         return  # the deed's own trouble is what the operator has to be told
 
 
-def _entry(
+def entry_of(
     backend: "Backend",
     by: Actor,
     deed: str,
-    result: str,
+    result: str = "done",
     *,
     target: str | None = None,
     appid: str | None = None,
     count: int | None = None,
     reason: str | None = None,
 ) -> Entry:
+    """The row of a deed, not written yet: for what is written down in one transaction with what it does."""
     return Entry(
         0,
         backend.now(),
@@ -132,6 +131,7 @@ def _entry(
         appid,
         count,
         plain(reason, MOST_REASON),
+        role=by.role,
     )
 
 

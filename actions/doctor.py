@@ -26,6 +26,7 @@ from stores.errors import StoreTrouble
 from stores.keys import FILE_NAME as KEYS_FILE
 from wechat.client import WeChat
 from wechat.errors import CodeRefused, WeChatBusy, WeChatMisconfigured, WeChatSilent, WeChatUnreachable
+from wechat.wire import verifying_context
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -225,7 +226,7 @@ async def _certificate(url: str) -> Finding:
     try:
         async with asyncio.timeout(WECHAT_SECONDS):
             _, writer = await asyncio.open_connection(
-                name, parts.port or 443, ssl=ssl.create_default_context(), server_hostname=name
+                name, parts.port or 443, ssl=verifying_context(), server_hostname=name
             )
     except ssl.SSLError as error:
         why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason

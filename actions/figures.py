@@ -241,6 +241,8 @@ def _of_stores(backend: Backend) -> Iterable[Concern]:
     for store in backend.health.stores:
         if not store.answers:
             yield Concern("store_away", {"store": store.name, "since": store.since})
+    if backend.db.full:
+        yield Concern("database_full", {})
     for advice in backend.health.advice:
         yield Concern(advice.key, {"value": advice.value})
 

@@ -18,7 +18,7 @@ from actions.flights import Flight
 from actions.outcomes import note_answer, note_login, note_refusal
 from actions.phone import phone_of
 from actions.unknown_tokens import WINDOW_SECONDS
-from actions.webhooks import event
+from actions.webhooks import event, named
 from stores.errors import SessionsAway, StoreTrouble, UsersAway
 from stores.logins import Login, sortable
 from stores.sessions import Opening, PersonChanged, Session, new_token, session_id
@@ -232,7 +232,7 @@ async def _see(backend: Backend, appid: str, identity: Identity) -> Seen:
         mark=person_mark(backend.keys.person_mark, appid, identity.openid),
         now=backend.now(),
         signup=backend.settings.signup == "open",
-        also=lambda new: event(backend, "login.first", new.appid, user_id=new.id),
+        also=lambda new: event(backend, "login.first", new.appid, **named(new)),
     )
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from actions import totp
 from actions.backend import Backend
-from actions.deeds import Actor
+from actions.deeds import Actor, entry_of
 from actions.passwords import check_password
 from actions.signing_in import Browser, SignedIn, new_secret, plain_name, prove, secret_id, tokens_for, totp_binding
 from stores.audit import Entry
@@ -121,12 +121,13 @@ async def set_up(backend: Backend, link: str | None, name: str, password: str, b
     check_password(password, plain)
     hashed = await backend.passwords.hash(password)
     tokens = await tokens_for(backend, None, browser)
-    by = Actor(f"operator:{plain}", browser.address, browser.request_id)
+    role: Role = operator.role if operator else "admin"
+    by = Actor(f"operator:{plain}", browser.address, browser.request_id, role)
     if operator:
         entry = _entry(backend, by, "operator.password", plain)
         here = await backend.operators.set_up(_id(link), operator, hashed, tokens.arrival, entry)
     else:
-        entry = _entry(backend, by, "operator.add", plain, "admin")
+        entry = _entry(backend, by, "operator.add", plain, role)
         here = await backend.operators.found(_id(link), plain, hashed, tokens.arrival, entry)
     return SignedIn(here, tokens.session, tokens.known)
 
@@ -225,6 +226,4 @@ def _enrolment(session: OperatorSession) -> bytes:
 
 
 def _entry(backend: Backend, by: Actor, deed: str, name: str, reason: str | None = None) -> Entry:
-    return Entry(
-        0, backend.now(), by.name[:80], by.address, by.request_id, deed, "done", f"operator:{name}", reason=reason
-    )
+    return entry_of(backend, by, deed, target=f"operator:{name}", reason=reason)

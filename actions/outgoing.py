@@ -4,12 +4,12 @@ No redirect is followed, no proxy of the environment is used, certificates are v
 size of an answer is left to the other side (OWASP ASVS 12.3.2, 15.3.2).
 """
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
-import certifi
+
+from wechat.wire import verifying_context
 
 CONNECT_SECONDS = 3.0
 WHOLE_SECONDS = 10.0
@@ -51,13 +51,8 @@ class Outgoing:
     def _open(self) -> aiohttp.ClientSession:
         """The one session, made at the first call because aiohttp wants a running loop for it."""
         if self._session is None:
-            context = ssl.create_default_context()
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            context.load_verify_locations(certifi.where())
-            if self._cafile is not None:
-                context.load_verify_locations(self._cafile)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=20, force_close=True, ssl=context),
+                connector=aiohttp.TCPConnector(limit=20, force_close=True, ssl=verifying_context(self._cafile)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=WHOLE_SECONDS, sock_connect=CONNECT_SECONDS),
                 headers={"Accept-Encoding": "identity", "User-Agent": "Menshen"},

@@ -4,11 +4,11 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from actions.avatars import own_path
+from actions.avatars import is_wechats, own_path
 from actions.backend import Backend
 from actions.deeds import MOST_REASON, Actor, written_down
 from actions.sessions import Ended, end_all_of
-from actions.webhooks import event
+from actions.webhooks import event, named
 from stores.avatars import AvatarFacts
 from stores.logins import Login
 from stores.sessions import ERASED, Session
@@ -86,21 +86,32 @@ async def rename(backend: Backend, user_id: int, changes: Profile) -> User:
 
     An avatar_url is somebody's https, or the path of the person's own picture here; any other lets that picture go.
     """
-    nickname, avatar_url = changes.get("nickname"), changes.get("avatar_url")
-    if nickname is not None and not _good_nickname(nickname):
-        raise InvalidProfile("nickname")
+    check_nickname(changes)
     if "avatar_url" not in changes:
         return await backend.users.rename(user_id, changes)
+    avatar_url = changes["avatar_url"]
     own = await backend.avatars.of(user_id)
     path = own_path(backend, avatar_url) if avatar_url else avatar_url
-    if own is not None and path == own.path:
-        return await backend.users.rename(user_id, {**changes, "avatar_url": path})
-    if avatar_url is not None and not _good_avatar_url(avatar_url):
+    stays = own is not None and path == own.path
+    if stays:
+        changes = {**changes, "avatar_url": path}
+    elif avatar_url is not None and not _may_show(backend, avatar_url):
         raise InvalidProfile("avatar_url")
     renamed = await backend.users.rename(user_id, changes)
-    if own is not None:
-        await backend.avatars.drop(user_id, own.name)
+    await backend.avatars.drop(user_id, None if stays or own is None else own.name)
     return renamed
+
+
+def check_nickname(changes: Profile) -> None:
+    """Raises InvalidProfile when it cannot be one."""
+    nickname = changes.get("nickname")
+    if nickname is not None and not _good_nickname(nickname):
+        raise InvalidProfile("nickname")
+
+
+def _may_show(backend: Backend, url: str) -> bool:
+    """Where pictures are checked, WeChat's own alone: what lies elsewhere may be another picture tomorrow."""
+    return _good_avatar_url(url) and (not backend.settings.content_check or is_wechats(url))
 
 
 def _good_nickname(nickname: str) -> bool:
@@ -140,7 +151,7 @@ async def block(backend: Backend, by: Actor, user: User, *, reason: str, until: 
             user.id,
             reason=reason,
             until=until,
-            also=lambda now: event(backend, "user.blocked", now.appid, user_id=now.id, until=until),
+            also=lambda now: event(backend, "user.blocked", now.appid, **named(now), until=until),
         )
         await backend.sessions.bar(blocked.id, blocked.generation)
         return await end_all_of(backend, blocked.id, blocked.appid, "blocked")
@@ -180,7 +191,7 @@ async def erase(backend: Backend, by: Actor, user_id: int, appid: str, *, reason
                 user_id,
                 mark=mark,
                 now=backend.now(),
-                also=lambda gone: event(backend, "user.erased", gone.appid, user_id=gone.id, openid=gone.openid),
+                also=lambda gone: event(backend, "user.erased", gone.appid, **named(gone), openid=gone.openid),
             )
         except NoSuchUser:
             pass  # an earlier attempt got this far; what follows may not have happened

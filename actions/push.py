@@ -10,6 +10,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from actions.content import judge_avatar
 from actions.deeds import Actor, written_down
 from actions.people import erase
 from actions.revocation import revoke_user
@@ -19,7 +20,8 @@ from stores.audit import AuditAway
 from stores.errors import StoreTrouble
 from stores.push_events import ENDS, PushEvent, PushEventsPage, State
 from stores.users import NoSuchUser, User
-from wechat.push import Message, Signed, check_address, read_push
+from wechat.answers import PASSES
+from wechat.push import WITHIN, Message, Signed, check_address, read_push
 
 if TYPE_CHECKING:
     from actions.backend import Backend
@@ -34,6 +36,7 @@ MODIFIED, REVOKE, CANCELLATION = EVENTS = (
 )
 # WeChat's numbers of what a person revokes, as far as it is anything that we keep (WeChat: event_push/platform).
 _OF_REVOKED = {"6": ("nickname", "avatar"), "8": ("phone",), "19": ("nickname",), "20": ("avatar",)}
+MEDIA_CHECK = "wxa_media_check"
 _OF_MODIFIED = ("nickname", "avatar")
 _OPENID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _REVOKED = re.compile(r"[0-9]{1,4}", re.ASCII)
@@ -61,16 +64,27 @@ async def take_in(backend: "Backend", appid: str, signed: Signed, body: bytes) -
     app, now = _app(backend, appid), backend.now()
     key = app.push_key.reveal() if app.push_key else None
     message = read_push(body, signed, token=_token(app), key=key, appid=appid, now=now)
-    if message["Event"] not in EVENTS:
+    if message["Event"] not in (*EVENTS, MEDIA_CHECK):
         return
-    if message["AppID"] not in ("", appid):
+    if not {message["AppID"], message["appid"]} <= {"", appid}:
         log.warning("an event for another mini program came to %s and was left alone", appid)
+        return
+    if message["Event"] == MEDIA_CHECK:
+        await _take_verdict(backend, appid, message)
         return
     event = await _event(backend, appid, message, now)
     if event is None or not await backend.push_events.add(event) or event.done_at is not None:
         return
     if not await backend.errands.begin(carry_out(backend, event), wait_seconds=ANSWER_SECONDS):
         log.warning("%s is still being done while WeChat gets its answer", event.name)
+
+
+async def _take_verdict(backend: "Backend", appid: str, message: Message) -> None:
+    """Does what WeChat says of a picture (mediaCheckAsync). What was not sealed could be anybody's word."""
+    if message.sealed and message["trace_id"]:
+        # An errcode tells that WeChat could not load it, and then there is no verdict that counts.
+        passes = message["errcode"] in ("", "0") and message[f"{WITHIN}.suggest"] == PASSES
+        await judge_avatar(backend, appid, message["trace_id"], passes=passes)
 
 
 def _app(backend: "Backend", appid: str) -> App:

@@ -156,6 +156,7 @@ async def undo(backend: Backend, by: Actor, ids: Sequence[str]) -> Restored:
         returned = await backend.sessions.restore(chosen, _name(by), backend.now())
         await backend.logins.flush()  # that they ended, before that they hold again
         backend.logins.restored([session.id for session in returned])
+        await backend.logins.flush()  # a session store that restarts now asks these rows what to end again
         under_way.reached, under_way.in_vain = len(returned), not returned
     return Restored(len(returned), len({session.user_id for session in returned}))
 
@@ -163,8 +164,7 @@ async def undo(backend: Backend, by: Actor, ids: Sequence[str]) -> Restored:
 async def _tell(backend: Backend, scope: str, appid: str | None, ended: Ended, *, user_id: int | None = None) -> None:
     """One event for the whole deed, as the audit has one row; none when nothing had been left to end."""
     if ended.sessions:
-        facts = {} if user_id is None else {"user_id": user_id}
-        await tell(backend, "session.revoked", appid, scope=scope, count=ended.sessions, **facts)
+        await tell(backend, "session.revoked", appid, user_id=user_id, scope=scope, count=ended.sessions)
 
 
 def _name(by: Actor) -> str:

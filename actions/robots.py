@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import smtplib
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.parse import quote_plus
 
 from actions.outgoing import NotSent, Outgoing
 from settings import MailUrl, Secret, Settings, is_loopback
+from wechat.wire import verifying_context
 
 MAIL_SECONDS = 10.0
 _JSON: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
@@ -117,7 +117,7 @@ class Mail:
 
     def _connection(self) -> smtplib.SMTP:
         host, port = self.server.host, self.server.port
-        context = ssl.create_default_context(cafile=self.cafile)
+        context = verifying_context(self.cafile)
         if self.server.tls:
             return smtplib.SMTP_SSL(host, port, timeout=MAIL_SECONDS, context=context)
         smtp = smtplib.SMTP(host, port, timeout=MAIL_SECONDS)

@@ -8,8 +8,9 @@ from stores.keys import rotate_keys
 
 
 async def rotate_sealing_key(backend: Backend, by: Actor) -> int:
-    """Makes a new sealing key, writes it down, and gives its number; running servers take it up at SIGHUP.
+    """Makes a new sealing key, writes it down, and gives its number.
 
+    Running servers seal with it from their next SIGHUP on, and read the file anew when they meet what it sealed.
     What older keys sealed stays readable (OWASP ASVS 11.2.2). Raises AuditAway, KeysUnreadable.
     """
     async with written_down(backend, by, "key.rotate"):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from actions.backend import Backend
-from actions.deeds import Actor
+from actions.deeds import Actor, entry_of
 from stores.audit import Entry
 from stores.service_keys import NewKey, NoSuchKey, ServiceKey, key_hash, new_key
 
@@ -142,5 +142,4 @@ async def _find(backend: Backend, text: str, now: int) -> ServiceKey:
 
 
 def _entry(backend: Backend, by: Actor, deed: str, name: str, reason: str | None = None) -> Entry:
-    target = f"key:{name}"
-    return Entry(0, backend.now(), by.name[:80], by.address, by.request_id, deed, "done", target, reason=reason)
+    return entry_of(backend, by, deed, target=f"key:{name}", reason=reason)

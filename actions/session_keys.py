@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actions.calling import CallFailed, call_deadline, count_call, session_key_of
+from actions.calling import asking, call_deadline, count_call, session_key_of
 from actions.deeds import Actor, written_down
 from actions.key_resets import reset_at_wechat
 from actions.sessions import Ended, NoSuchSession, end_all_of, find_session
 from stores.sessions import Session
-from wechat.errors import WeChatMisconfigured, WeChatTrouble
 
 if TYPE_CHECKING:
     from actions.backend import Backend
@@ -32,12 +31,8 @@ async def key_holds(backend: "Backend", session: Session) -> bool:
     key = session_key_of(backend, session)
     if key is None:
         return False
-    try:
+    with asking():
         return await backend.wechat.calls.key_holds(session.appid, user.openid, key, call_deadline())
-    except WeChatMisconfigured:
-        raise
-    except WeChatTrouble as failed:
-        raise CallFailed(failed, "backoff") from None
 
 
 async def reset_key(backend: "Backend", by: Actor, public_id: str, *, reason: str | None = None) -> Reset:

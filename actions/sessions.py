@@ -118,7 +118,7 @@ async def revoke_others(backend: Backend, mine: Session) -> Ended:
 
 async def _tell(backend: Backend, mine: Session, count: int) -> None:
     if count:
-        await tell(backend, "session.revoked", mine.appid, scope="own", count=count, user_id=mine.user_id)
+        await tell(backend, "session.revoked", mine.appid, user_id=mine.user_id, scope="own", count=count)
 
 
 async def find_session(backend: Backend, public_id: str) -> Login:

@@ -16,10 +16,9 @@ from ipaddress import ip_address, ip_network
 
 from actions import totp
 from actions.backend import Backend
-from actions.deeds import Actor
+from actions.deeds import Actor, entry_of
 from actions.passwords import TooManyHashes
 from stores.attempts import Counter
-from stores.audit import Entry
 from stores.operators import Arrival, NoSuchOperator, Operator, OperatorSession, Proofs, SignedOut
 from wechat.crypto import SealBroken
 
@@ -94,12 +93,13 @@ async def sign_in(backend: Backend, name: str, password: str, code: str, browser
     Raises SignInRefused, MustWait, TooManyHashes.
     """
     operator = await _somebody(backend, plain_name(name))
-    by = Actor(f"operator:{operator.name}" if operator else "unknown", browser.address, browser.request_id)
+    who, role = (f"operator:{operator.name}", operator.role) if operator else ("unknown", None)
+    by = Actor(who, browser.address, browser.request_id, role)
     tried = await _count(backend, plain_name(name), operator, browser, by)
     proofs = await backend.operators.proofs(operator.id) if operator else Proofs(None, None)
     right = await _judge(backend, operator, password, proofs, tried)
     if not operator or not right or operator.state != "active" or not await _second(backend, operator, proofs, code):
-        await backend.audit.add(_entry(backend, by, "operator.signin_failed", "denied"))
+        await backend.audit.add(entry_of(backend, by, "operator.signin_failed", "denied"))
         raise SignInRefused
     await backend.attempts.succeeded(tried.own, tried.shared)
     return await _let_in(backend, operator, browser, by)
@@ -118,14 +118,14 @@ async def prove(backend: Backend, by: Actor, operator: Operator, password: str, 
     tried = await _count(backend, operator.name, operator, browser, by)
     proofs = await backend.operators.proofs(operator.id)
     if not await _judge(backend, operator, password, proofs, tried):
-        await backend.audit.add(_entry(backend, by, "operator.signin_failed", "denied"))
+        await backend.audit.add(entry_of(backend, by, "operator.signin_failed", "denied"))
         raise WrongPassword
     await backend.attempts.succeeded(tried.own, tried.shared)
 
 
 async def sign_out(backend: Backend, by: Actor, session: OperatorSession) -> None:
     """Ends the session on the server; the cookie is then good for nothing."""
-    await backend.operators.end(session.id, session.operator_id, _entry(backend, by, "operator.signout"))
+    await backend.operators.end(session.id, session.operator_id, entry_of(backend, by, "operator.signout"))
 
 
 async def session_of(backend: Backend, token: str | None) -> tuple[OperatorSession, Operator]:
@@ -160,7 +160,7 @@ async def tokens_for(backend: Backend, operator: Operator | None, browser: Brows
 async def _let_in(backend: Backend, operator: Operator, browser: Browser, by: Actor) -> SignedIn:
     tokens = await tokens_for(backend, operator, browser)
     try:
-        await backend.operators.open(operator, tokens.arrival, _entry(backend, by, "operator.signin"))
+        await backend.operators.open(operator, tokens.arrival, entry_of(backend, by, "operator.signin"))
     except SignedOut:
         raise SignInRefused from None
     return SignedIn(operator, tokens.session, tokens.known)
@@ -183,7 +183,7 @@ async def _count(backend: Backend, name: str, operator: Operator | None, browser
     slowed = await backend.attempts.reserve([own, *shared], backend.now())
     if slowed:
         backend.alarms.attacked(backend.now())
-        await backend.audit.add(_entry(backend, by, "operator.locked", "denied"))
+        await backend.audit.add(entry_of(backend, by, "operator.locked", "denied"))
     return _Try(own, shared, slowed)
 
 
@@ -267,7 +267,3 @@ def _network(address: str) -> str:
     except ValueError:
         return address
     return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))
-
-
-def _entry(backend: Backend, by: Actor, deed: str, result: str = "done") -> Entry:
-    return Entry(0, backend.now(), by.name[:80], by.address, by.request_id, deed, result)

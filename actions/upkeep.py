@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from actions import webhooks
 from actions.backend import Backend
+from actions.content import forget_held
 from actions.push import resume
 from stores.errors import StoreTrouble
 
@@ -18,6 +19,7 @@ OPERATORS_SECONDS = 60.0
 HEALTH_SECONDS = 5.0
 RETENTION_SECONDS = 5.0
 PUSH_SECONDS = 5.0
+HELD_SECONDS = 30.0
 WEBHOOK_SECONDS = 0.5
 SWEEPS_AT_ONCE = 10  # of a few hundred each: as many as may expire in a second
 _PAUSE_AFTER_A_DEFECT_SECONDS = 5.0
@@ -40,6 +42,7 @@ class Upkeep:
             ("health", self._look_at_the_stores, HEALTH_SECONDS),
             ("retention", self._let_go, RETENTION_SECONDS),
             ("push", self._finish_events, PUSH_SECONDS),
+            ("held pictures", self._forget_held, HELD_SECONDS),
             ("alarms", self._look_for_trouble, HEALTH_SECONDS),
             ("webhooks", self._deliver, WEBHOOK_SECONDS),
             ("old webhooks", self._forget_deliveries, OPERATORS_SECONDS),
@@ -92,6 +95,9 @@ class Upkeep:
     async def _finish_events(self) -> None:
         """What WeChat told and a store that was away, or a process that died, did not let us do."""
         await resume(self._backend)
+
+    async def _forget_held(self) -> None:
+        await forget_held(self._backend)
 
     async def _look_at_the_stores(self) -> None:
         await self._backend.health.look(self._backend.now())

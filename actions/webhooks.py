@@ -18,6 +18,7 @@ from actions.outgoing import NotSent
 from stores.db import Query
 from stores.deliveries import Deliveries, Delivery, Settled, queued
 from stores.errors import StoreTrouble
+from stores.users import NoSuchUser, User
 
 if TYPE_CHECKING:
     from actions.backend import Backend
@@ -41,13 +42,33 @@ def event(backend: "Backend", name: Event, appid: str | None, **facts: object) -
     return [queued(TARGET, name, json.dumps(body, ensure_ascii=True, separators=(",", ":")), now)]
 
 
-async def tell(backend: "Backend", name: Event, appid: str | None, **facts: object) -> None:
-    """Lets an event be told that did not happen in SQL; while the database is away it waits in memory."""
-    queries = event(backend, name, appid, **facts)
-    for query in queries:
+def named(user: User) -> dict[str, int]:
+    """How an event names a person: our number, and the one that an operator has given to whoever was merged."""
+    return {"user_id": user.id} if user.person is None else {"user_id": user.id, "person": user.person}
+
+
+async def tell(
+    backend: "Backend", name: Event, appid: str | None, *, user_id: int | None = None, **facts: object
+) -> None:
+    """Lets an event be told that did not happen in SQL; while the database is away it waits in memory.
+
+    `user_id` says whose it is, where it is one person's.
+    """
+    if backend.settings.webhook_url is None:
+        return
+    if user_id is not None:
+        facts |= await _whose(backend, user_id)
+    for query in event(backend, name, appid, **facts):
         backend.deliveries.note(query)
-    if queries:
-        await backend.deliveries.flush()
+    await backend.deliveries.flush()
+
+
+async def _whose(backend: "Backend", user_id: int) -> dict[str, int]:
+    """The person as events name people; the number alone while nobody can be looked up."""
+    if backend.users.answers:
+        with contextlib.suppress(NoSuchUser, StoreTrouble):
+            return named(await backend.users.find(user_id))
+    return {"user_id": user_id}
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:

@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import nullcontext
 
 import actions
 import process
@@ -27,8 +28,9 @@ from actions.lists import (
     users_page,
 )
 from actions.matching import preview
-from benchmarks.seed import APPIDS, id_of, token_of
-from settings import load
+from benchmarks.own import own_stores
+from benchmarks.seed import APPIDS, Size, fill, id_of, token_of
+from settings import Settings, load
 
 Ask = Callable[[str | None], Awaitable[str | None]]
 _PAGES = 4  # of each question
@@ -164,9 +166,9 @@ def told(name: str, took: Sequence[float]) -> None:
     print(f"{name:<44} {parts[0]:8.1f} {parts[1]:8.1f} {parts[2]:8.1f}   {len(ordered)}", flush=True)
 
 
-async def run(options: argparse.Namespace) -> None:
+async def run(options: argparse.Namespace, settings: Settings) -> None:
     """Measures everything."""
-    async with process.opened(load({}, os.environ).settings) as backend:
+    async with process.opened(settings) as backend:
         print(f"{'milliseconds':<44} {'p50':>8} {'p95':>8} {'p99':>8}")
         alone = asyncio.Event()
         asyncio.get_running_loop().call_later(3, alone.set)
@@ -185,13 +187,21 @@ async def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Reads the settings from the environment, as the seed does."""
+    """Reads the settings from the environment, as the seed does, or makes and fills stores of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=1_000_000)
     parser.add_argument("--users", type=int, default=400_000)
     parser.add_argument("--times", type=int, default=80)
     parser.add_argument("--only", default="", help="kinds with this in their name")
-    asyncio.run(run(parser.parse_args()))
+    parser.add_argument(
+        "--own", metavar="WHAT", help="'sqlite', or the size of MariaDB's buffer pool beside a Redis: 1G"
+    )
+    options = parser.parse_args()
+    with own_stores(options.own) if options.own else nullcontext(os.environ) as environment:
+        settings = load({}, environment).settings
+        if options.own:
+            fill(settings, Size(options.users, options.sessions))
+        asyncio.run(run(options, settings))
 
 
 if __name__ == "__main__":

@@ -7,25 +7,26 @@ server has one core for itself, wrk and Redis the other.
 
 import argparse
 import asyncio
-import os
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from phone import Network, Phone, WeChat
 from product import APPID, APPSECRET, ROOT, Product, Simulator
-from servers import RedisServer
+
+from benchmarks.bench.contestants import on_server_core
+from benchmarks.bench.figures import Run
+from benchmarks.bench.load import Loader, verifies
+from benchmarks.bench.stage import BesideLoad
 
 PEOPLE = 200
-SERVER_CORE, LOAD_CORE = "0", "1"
 # What stands before server.py's own main: the same program with a part of the road taken away, or another loop.
 _AS_IT_IS = ""
 _BY_HANDLER = "import handlers.door; handlers.door.METHODS = frozenset()"
@@ -50,14 +51,6 @@ ROADS = (
 )
 
 
-class BesideLoad(RedisServer):
-    """A Redis that takes nothing from the server's core."""
-
-    def command(self) -> list[str]:
-        """Return the command line."""
-        return ["taskset", "-c", LOAD_CORE, *super().command()]
-
-
 class OnOneCore(Product):
     """A server of one road."""
 
@@ -73,7 +66,7 @@ class OnOneCore(Product):
             self._road.before,
             f"runpy.run_path({file!r}, run_name='__main__')",
         ]
-        return ["taskset", "-c", SERVER_CORE, python, "-c", "\n".join(run), *options]
+        return on_server_core([python, "-c", "\n".join(run), *options])
 
 
 async def tokens_of(product: Product, simulator: Simulator) -> list[str]:
@@ -85,46 +78,6 @@ async def tokens_of(product: Product, simulator: Simulator) -> list[str]:
         await phone.login()
     await network.close()
     return [str(phone.token) for phone in phones]
-
-
-_LUA = """
-local tokens = {%s}
-local n = 0
-request = function()
-  n = n %% #tokens + 1
-  return wrk.format("GET", "/api/verify", {["Authorization"] = "Bearer " .. tokens[n], ["User-Agent"] = "%s"})
-end
-"""
-_AGENT = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 MicroMessenger/8.0.49 MiniProgramEnv/android"
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run gave."""
-
-    rate: float  # requests in a second
-    p99_ms: float
-    cpu_us: float  # of the server, for a request
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def load(product: Product, script: Path, seconds: int, connections: int) -> Run:
-    """Ask for some seconds."""
-    before = _cpu_seconds(product.pid)
-    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency"]
-    command += ["-s", str(script), f"{product.base}/api/verify"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  # our own words
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
-    count = re.search(r"(\d+) requests in", done.stdout)
-    if not rate or not slow or not count or "Non-2xx" in done.stdout:
-        raise SystemExit(f"not every request was answered with success:\n{done.stdout}")
-    cpu_us = 1e6 * (_cpu_seconds(product.pid) - before) / int(count[1])
-    return Run(float(rate[1]), float(slow[1]) * {"us": 0.001, "ms": 1, "s": 1000}[slow[2]], cpu_us)
 
 
 @contextmanager
@@ -149,25 +102,20 @@ def measure(
     roads = [road for road in ROADS if road.name in options.roads]
     runs: dict[Road, list[Run]] = {road: [] for road in roads}
     with running(folder, store, roads, settings) as servers:
-        scripts = {}
-        for road, server in servers.items():
-            tokens = asyncio.run(tokens_of(server, simulator))
-            scripts[road] = server.folder / "load.lua"
-            scripts[road].write_text(_LUA % (",".join(f'"{token}"' for token in tokens), _AGENT))
+        scripts = {road: verifies(asyncio.run(tokens_of(server, simulator))) for road, server in servers.items()}
+        loader = Loader(folder)
         for _ in range(options.rounds):
             for road, server in servers.items():
-                runs[road].append(load(server, scripts[road], options.seconds, options.connections))
-    base = _middle(run.rate for run in runs[roads[0]])
+                runs[road].append(loader.run(server, server.base, scripts[road], options.seconds))
+    base = statistics.median(run.rate for run in runs[roads[0]])
     for road in roads:
         rates = [run.rate for run in runs[road]]
-        cpu, p99 = _middle(run.cpu_us for run in runs[road]), _middle(run.p99_ms for run in runs[road])
+        rate, cpu, p99 = (
+            statistics.median(getattr(run, of) for run in runs[road]) for of in ("rate", "cpu_us", "p99_ms")
+        )
         spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
-        line = f"{_middle(rates):10,.0f}/s  x{_middle(rates) / base:.2f}  ({spread})  {cpu:5.0f} us  p99 {p99:.1f} ms"
+        line = f"{rate:10,.0f}/s  x{rate / base:.2f}  ({spread})  {cpu:5.0f} us  p99 {p99:.1f} ms"
         print(f"{store:8}{road.name:16}{line}", flush=True)
-
-
-def _middle(figures: Iterable[float]) -> float:
-    return statistics.median(figures)
 
 
 def main() -> None:
@@ -175,7 +123,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each run")
-    parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--stores", nargs="+", default=["sqlite", "redis"])
     parser.add_argument("--roads", nargs="+", default=[road.name for road in ROADS])
     options = parser.parse_args()

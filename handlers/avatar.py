@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from actions.avatars import keep_avatar
+from actions.content import take_avatar
 from handlers.base import BODY_TYPE, ApiHandler, Intake
 from handlers.miniprogram import PersonHandler
 from handlers.multipart import one_file
@@ -31,12 +31,16 @@ class MyAvatar(PersonHandler):
     )
 
     async def post(self) -> None:
-        """Keeps the one file in the body as the person's picture; answers with the profile, as PUT /api/me does."""
+        """Keeps the one file in the body as the person's picture; answers with the profile, as PUT /api/me does.
+
+        With `checking` where the picture is shown only when WeChat lets it pass.
+        """
         session = (await self.verified()).session
         file = one_file(self.request.headers.get(BODY_TYPE, ""), self.request.body)
         if len(file) > MOST_BYTES:
             raise BodyTooLarge
-        self.answer(**self.profile(await keep_avatar(self.backend, session, file)))
+        sent = await take_avatar(self.backend, session, file)
+        self.answer(**self.profile(sent.user), **({"checking": True} if sent.checking else {}))
 
 
 class Picture(ApiHandler):

@@ -13,6 +13,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from actions import Backend, InvalidProfile
+from actions.content import ContentRefused
 from handlers.body import JsonObject, read_object
 from handlers.meter import NO_NUMBER, Meter
 from handlers.refusals import (
@@ -206,7 +207,7 @@ class ApiHandler(Handler):
 def more_about(error: BaseException | None, session_reasons: bool) -> dict[str, object]:
     """The field that is wrong, or why the session ended (SESSION_REASONS); nothing else of an exception is told."""
     more: dict[str, object] = {}
-    if isinstance(error, BadRequest | InvalidProfile) and error.field:
+    if isinstance(error, BadRequest | InvalidProfile | ContentRefused) and error.field:
         more["field"] = error.field
     if isinstance(error, SessionGone) and error.reason and session_reasons:
         more["reason"] = error.reason

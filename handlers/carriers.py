@@ -71,9 +71,22 @@ def _of_dialects(request: HTTPServerRequest, compat: Collection[str]) -> Iterato
             yield from filter(None, [value.decode("utf-8", "replace")])
     if WAFER_1 in compat or WAFER_2 in compat:
         # A proxy joins equal headers with a comma, which no id and no skey holds: neither then fits anything.
-        wire_id = ",".join(request.headers.get_list("X-WX-Id"))
-        for skey in filter(None, request.headers.get_list("X-WX-Skey")):
+        wire_id = ",".join(wafer_values(request, "X-WX-Id", compat))
+        for skey in wafer_values(request, "X-WX-Skey", compat):
             yield token_behind(skey, wire_id)
+
+
+def wafer_values(request: HTTPServerRequest, name: str, compat: Collection[str]) -> list[str]:
+    """What a Wafer phone sends under this name, empty ones left out: in headers, and for Wafer 1 also in the URL.
+
+    wafer-node-session takes each of its headers as a parameter of the URL too, in small and capital letters.
+    """
+    found = request.headers.get_list(name)
+    if WAFER_1 in compat:
+        for parameter, values in request.query_arguments.items():
+            if parameter.lower() == name.lower():
+                found += [value.decode("utf-8", "replace") for value in values]
+    return [value for value in found if value]
 
 
 def _in_url(request: HTTPServerRequest, parameter_allowed: bool) -> int:

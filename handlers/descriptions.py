@@ -56,6 +56,8 @@ _PROFILE: dict[str, Schema] = {
     "unionid": TEXT_OR_NULL | {"description": "only with EXPOSE_OPENID"},
 }
 _EXPOSED = ("openid", "unionid")
+_NUMBER: Schema = {"type": "string", "pattern": "^[0-9]+$"}
+_MERGED: Schema = {"description": "the same for all users whom an operator has merged; null for others"}
 _WHERE: dict[str, Schema] = {"ip": TEXT_OR_NULL, "platform": TEXT_OR_NULL}
 
 SCHEMAS: dict[str, Schema] = {
@@ -91,12 +93,13 @@ SCHEMAS: dict[str, Schema] = {
         "oneOf": [
             fields(
                 active={"const": True},
-                sub={"type": "string", "pattern": "^[0-9]+$", "description": "the user's id"},
+                sub=_NUMBER | {"description": "the user's id"},
                 appid=STRING,
                 openid=STRING,
                 unionid=TEXT_OR_NULL,
                 iat=MOMENT,
                 exp=MOMENT,
+                person=TEXT_OR_NULL | {"pattern": "^[0-9]+$"} | _MERGED,
             ),
             fields(active={"const": False}) | {"additionalProperties": False},
         ]
@@ -135,6 +138,7 @@ def _told(**properties: Schema) -> Answer:
 _USERS_AWAY, _GONE = 503002, 404001
 _STORE_FULL = 503005
 _ASKS_WECHAT = (502001, 502002, 503003, 504001)
+_OF_CONTENT = (400008, *_ASKS_WECHAT)  # with CONTENT_CHECK
 _TOKEN_IN_BODY = {JSON: fields(("token",), token=STRING)}
 _VERIFIED = _told(user_id=USER_ID, appid=STRING, expires_in=SECONDS)
 _OWN_PROFILE = Answer(named("Profile"))
@@ -191,16 +195,22 @@ OPERATIONS: dict[str, Operation] = {
         "Changes nickname or avatar_url; what is left out stays",
         _OWN_PROFILE,
         body={JSON: fields(("nickname", "avatar_url"), nickname=_NICKNAME, avatar_url=_AVATAR_URL)},
-        refusals=(_USERS_AWAY, _STORE_FULL),
+        refusals=(*_OF_CONTENT, 400007, _USERS_AWAY, _STORE_FULL),
     ),
     "DELETE /api/me": Operation(
         "Erases the person's data and ends every session", _told(erased={"const": True}), refusals=(_USERS_AWAY, 503006)
     ),
     "POST /api/me/avatar": Operation(
         "Keeps a picture (PNG, JPEG or WebP, at most 1 MiB) as the person's",
-        _OWN_PROFILE,
+        Answer(
+            fields(
+                (*_EXPOSED, "checking"),
+                **_PROFILE,
+                checking={"const": True, "description": "with CONTENT_CHECK: shown when WeChat lets it pass"},
+            )
+        ),
         body={"multipart/form-data": fields(file={"type": "string", "contentMediaType": "application/octet-stream"})},
-        refusals=(_USERS_AWAY, _STORE_FULL),
+        refusals=(*_OF_CONTENT, _USERS_AWAY, _STORE_FULL),
     ),
     "GET /avatars/{name}": Operation(
         "A person's picture",
@@ -258,14 +268,17 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /partner/users/{user}": Operation(
         "A person, by id or by APPID:OPENID",
-        _told(
-            **{name: each for name, each in _PROFILE.items() if name not in _EXPOSED},
-            appid=STRING,
-            openid=STRING,
-            unionid=TEXT_OR_NULL,
-            last_login_at=MOMENT_OR_NULL,
-            blocked=BOOLEAN,
-            blocked_until=MOMENT_OR_NULL,
+        Answer(
+            fields(
+                **{name: each for name, each in _PROFILE.items() if name not in _EXPOSED},
+                appid=STRING,
+                openid=STRING,
+                unionid=TEXT_OR_NULL,
+                last_login_at=MOMENT_OR_NULL,
+                blocked=BOOLEAN,
+                blocked_until=MOMENT_OR_NULL,
+                person={"type": ["integer", "null"], "minimum": 1} | _MERGED,
+            )
         ),
         carrier="back end",
         refusals=(_GONE,),
@@ -323,8 +336,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /healthz": Operation("The process lives; no store is touched", _told(), carrier="nobody"),
     "GET /readyz": Operation(
-        "Whether sessions can be verified; `degraded` names what else is away",
-        _told(degraded=list_of({"const": "database"})),
+        "Whether sessions can be verified; `degraded` names what else is away or full",
+        _told(degraded=list_of({"enum": ["database", "database_full"]})),
         carrier="nobody",
         refusals=(503001, 503004),
     ),

@@ -20,11 +20,12 @@ class Ready(ApiHandler):
     async def get(self) -> None:
         """503 while sessions cannot be verified, or while the process is about to end.
 
-        A user database that is away is named and no reason to send phones elsewhere: their sessions still verify.
+        A user database that is away or full is named, and no reason to send phones elsewhere: sessions still verify.
         """
         if self.traffic.draining:
             raise Draining
         await self.backend.sessions.ping()
-        self.answer(degraded=[] if self.backend.users.answers else ["database"])
+        users = self.backend.users
+        self.answer(degraded=["database"] * (not users.answers) + ["database_full"] * users.full)
 
     head = get

@@ -5,6 +5,7 @@ from typing import Any
 import actions
 from actions import Actor, LoggedIn, OwnSession, Verified
 from actions.avatars import public_address
+from actions.content import change_profile
 from handlers.base import ApiHandler, Intake
 from handlers.body import JsonObject, optional_text, text_field
 from handlers.callers import caller_of
@@ -136,7 +137,7 @@ class Me(PersonHandler):
             changes["nickname"] = optional_text(body, "nickname")
         if "avatar_url" in body:
             changes["avatar_url"] = optional_text(body, "avatar_url")
-        self.answer(**self.profile(await actions.rename(self.backend, verified.session.user_id, changes)))
+        self.answer(**self.profile(await change_profile(self.backend, verified.session, changes)))
 
     async def delete(self) -> None:
         """Erases the person's data and ends every session (Personal Information Protection Law, article 47)."""

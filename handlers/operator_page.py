@@ -316,8 +316,8 @@ class OperatorPage(AdminPage):
             await self.backend.operators.touch(self.session, self.backend.now())
         self.appids = await self._appids()
         if self.session.flash and self.request.method == "GET":
-            self._flash = json.loads(self.session.flash)
             await self.backend.operators.clear_flash(self.session.id, self.session.flash)
+            self._flash = json.loads(self.session.flash)
 
     def _ask_to_sign_in(self) -> None:
         wanted = own_path(self.request.uri or "", self.settings["own_pages"])
@@ -346,7 +346,7 @@ class OperatorPage(AdminPage):
     @property
     def by(self) -> Actor:
         """Who does what is done here, for the audit."""
-        return Actor(f"operator:{self.operator.name}", self.request.remote_ip, self.request_id)
+        return Actor(f"operator:{self.operator.name}", self.request.remote_ip, self.request_id, self.operator.role)
 
     @property
     def form_token(self) -> str:
@@ -400,7 +400,7 @@ class OperatorPage(AdminPage):
         super().show(template, **{**here, **values})
 
     def _take_flash(self) -> dict[str, object] | None:
-        told = self._flash
+        told, self._flash = self._flash, None  # one that cannot be told must not stop the page that says so
         if told is None:
             return None
         section, _, name = told["key"].partition(".")

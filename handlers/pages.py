@@ -1,7 +1,11 @@
 """What every HTML page is made of: its language and words, its template, its headers, and the files beside it."""
 
+import asyncio
 import json
 import re
+import time
+from asyncio import Future
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +25,7 @@ STATIC = _ROOT / "static"
 # What a link's ?lang= says, and how the setting LANGUAGE, the table of words and the HTML attribute call it.
 LANGUAGES = {"zh": "zh_CN", "en": "en"}
 _TAGS = {"zh_CN": "zh-CN", "en": "en"}
+_TURN_SECONDS = 0.0005  # of writing a page, before others have their turn
 
 # OWASP ASVS 3.4: nothing runs or shows that this server did not send, and no other site frames, opens or reads a page.
 PAGE_HEADERS = {
@@ -41,6 +46,11 @@ PAGE_HEADERS = {
 _templates = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
+
+
+async def ready(template: str) -> None:
+    """Makes a template ready for use, which takes longer the first time than a turn of the loop may."""
+    await asyncio.to_thread(_templates.get_template, template)
 
 
 @cache
@@ -93,6 +103,7 @@ class PageHandler(Handler):
 
     intake: ClassVar[Intake] = Intake(types=("application/x-www-form-urlencoded",))
     refused_template: ClassVar[str] = "refused.html"
+    _page: Iterable[str] = ()
 
     def set_default_headers(self) -> None:
         """See Handler."""
@@ -121,14 +132,34 @@ class PageHandler(Handler):
         return url_concat(path, {"lang": self.chosen}) if self.chosen else path
 
     def show(self, template: str, **values: object) -> None:
-        """Answers with a template, which gets `words`, `lang`, `link` and the values."""
+        """Chooses the page: a template, which gets `words`, `lang`, `link` and the values. `finish` sends it."""
         language = self.language
         self.set_header("Content-Language", _TAGS[language])
         self.set_header("Vary", "Accept-Language")
         words = words_in(language)
-        self.finish(
-            _templates.get_template(template).render(words=words, lang=_TAGS[language], link=self.link, **values)
-        )
+        given = {"words": words, "lang": _TAGS[language], "link": self.link, **values}
+        self._page = _templates.get_template(template).generate(**given)
+
+    async def show_in_turns(self, template: str, **values: object) -> None:
+        """As `show`, for a page that takes long to write."""
+        await ready(template)
+        self.show(template, **values)
+        await self.written_in_turns()
+
+    async def written_in_turns(self) -> None:
+        """Writes the page that was chosen, and lets others have their turn meanwhile: a list takes as long as hundreds
+        of verifies."""
+        pieces, began = list[str](), time.perf_counter()
+        for piece in self._page:
+            pieces.append(piece)
+            if time.perf_counter() - began > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+        self._page = pieces
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "Future[None]":
+        """Called by Tornado when the handler has returned: sends the page that was chosen, if one was."""
+        return super().finish("".join(self._page) or None if chunk is None else chunk)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Called by Tornado with the exception that ended a handler: a page that says what happened, kindly."""
@@ -142,6 +173,7 @@ class PageHandler(Handler):
         by_status = told.get(f"status_{row.status}", told["status_5xx" if row.status >= 500 else "status_4xx"])
         sentence = told.get(f"errcode_{row.errcode}", by_status)
         self.show(self.refused_template, status=row.status, sentence=sentence, request_id=self.request_id)
+        self.finish()
 
 
 class NoPage(PageHandler):

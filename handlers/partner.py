@@ -100,6 +100,7 @@ def _told(active: Active | None) -> dict[str, object]:
         "unionid": user.unionid,
         "iat": session.created_at,
         "exp": active.expires_at,
+        "person": None if user.person is None else str(user.person),
     }
 
 
@@ -152,6 +153,7 @@ def _person(user: User, now: int) -> dict[str, Any]:
         "last_login_at": user.last_login_at,
         "blocked": blocked,
         "blocked_until": user.blocked_until if blocked else None,
+        "person": user.person,
     }
 
 

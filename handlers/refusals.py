@@ -11,6 +11,7 @@ from typing import Literal
 
 import actions
 from actions import passwords, signing_in
+from actions.content import ContentRefused
 from actions.key_uses import TooManyCalls
 from actions.pictures import NoPicture, PictureTooLarge, TooManyPictures
 from actions.push import NoPushHere
@@ -125,6 +126,10 @@ TABLE: dict[type[Exception], Refusal] = {
     actions.CodeMalformed: _invalid(400003, "code has an impossible form"),
     actions.UnknownApp: _invalid(400004, "appid is unknown or missing"),
     TokenInQuery: _invalid(400005, "token is not accepted in the URL"),
+    ContentRefused: _invalid(400007, "WeChat does not let this pass: choose something else"),
+    wechat.NotSeenLately: _invalid(
+        400008, "WeChat has not seen this user lately: log in, then try again", retry="login"
+    ),
     crypto.DataRefused: _invalid(400006, "the data is not acceptable: log in, then fetch it anew"),
     wechat.PhoneCodeRefused: Refusal(
         400, 40029, "phone code is invalid or has expired: tap the button again", "invalid_grant", "fix"

@@ -11,20 +11,21 @@ SELECT n, link FROM audit_head WHERE id = 1 FOR UPDATE;
 UPDATE audit_head SET n = :n, link = :link WHERE id = 1;
 
 -- add_audit: one deed, or what became of it
-INSERT INTO audit (n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, link)
-VALUES (:n, :at, :actor, :address, :request_id, :deed, :result, :target, :appid, :count, :reason, :concerns, :link);
+INSERT INTO audit (n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, role, link)
+VALUES (:n, :at, :actor, :address, :request_id, :deed, :result, :target, :appid, :count, :reason, :concerns, :role,
+        :link);
 
 -- audit_after: the rows that follow one, in their order
-SELECT n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, link
+SELECT n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, role, link
 FROM audit WHERE n > :n ORDER BY n LIMIT :most;
 
 -- audit_newest: the newest rows before one
-SELECT n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, link
+SELECT n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, role, link
 FROM audit WHERE n < :n ORDER BY n DESC LIMIT :most;
 
 -- part fields: a row
 a.n, a.at, a.actor, a.address, a.request_id, a.deed, a.result, a.target, a.appid, a.count, a.reason, a.concerns,
-       a.link
+       a.role, a.link
 
 -- part sought: what the operator asks for, within what the operator may see
 (:anywhere = 1 OR a.appid IN (:appids))

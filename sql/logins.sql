@@ -134,6 +134,15 @@ SELECT {{fields}}
 FROM login l WHERE created_at < :before_at OR (created_at = :before_at AND id < :before_id)
 ORDER BY created_at DESC, id DESC LIMIT :most;
 
+-- ends_from: what ended at a second or later, in that order
+SELECT l.id, l.reason, l.ended_at, l.created_at FROM {{by_end}} WHERE l.ended_at >= :since
+ORDER BY l.ended_at, l.created_at, l.id LIMIT :most;
+
+-- ends_within: what else ended in one second, from a place on
+SELECT l.id, l.reason, l.ended_at, l.created_at FROM {{by_end}} WHERE l.ended_at = :ended_at
+  AND l.created_at >= :created_at AND (l.created_at > :created_at OR l.id > :after_id)
+ORDER BY l.created_at, l.id LIMIT :most;
+
 -- mask_logins_of_user: an erased person's addresses and devices go, the times stay
 UPDATE login SET ip = NULL, address = NULL, platform = NULL, version = NULL, environment = NULL, device = NULL, wechat = NULL
 WHERE user_id = :user_id;

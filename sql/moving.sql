@@ -50,12 +50,13 @@ INSERT INTO refused_login (id, at, appid, errcode, ip, platform, version, enviro
 VALUES (:id, :at, :appid, :errcode, :ip, :platform, :version, :environment);
 
 -- some_audit: rows of the audit, in order
-SELECT n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, link
+SELECT n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, role, link
 FROM audit WHERE n > :after ORDER BY n LIMIT :most;
 
 -- put_audit: one of them, as it was
-INSERT INTO audit (n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, link)
-VALUES (:n, :at, :actor, :address, :request_id, :deed, :result, :target, :appid, :count, :reason, :concerns, :link);
+INSERT INTO audit (n, at, actor, address, request_id, deed, result, target, appid, count, reason, concerns, role, link)
+VALUES (:n, :at, :actor, :address, :request_id, :deed, :result, :target, :appid, :count, :reason, :concerns, :role,
+        :link);
 
 -- some_avatar: pictures, in order
 SELECT user_id, name, kind, body, at

@@ -516,3 +516,30 @@ CREATE TABLE IF NOT EXISTS avatar (
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 ALTER TABLE user ADD COLUMN person BIGINT UNSIGNED;
 ALTER TABLE user ADD INDEX user_by_person (person);
+
+-- version 5: the role of whoever did a deed, and pictures that wait for WeChat's verdict
+-- on sqlite
+ALTER TABLE audit ADD COLUMN role TEXT;
+CREATE TABLE IF NOT EXISTS held_avatar (
+    user_id         INTEGER NOT NULL PRIMARY KEY,
+    name            TEXT    NOT NULL UNIQUE,
+    kind            TEXT    NOT NULL,
+    body            BLOB    NOT NULL,
+    at              INTEGER NOT NULL,
+    trace_id        TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS held_avatar_by_trace ON held_avatar (trace_id);
+CREATE INDEX IF NOT EXISTS held_avatar_by_time ON held_avatar (at);
+-- on mysql
+ALTER TABLE audit ADD COLUMN role VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin;
+CREATE TABLE IF NOT EXISTS held_avatar (
+    user_id         BIGINT UNSIGNED NOT NULL PRIMARY KEY,
+    name            VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    kind            VARCHAR(32)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    body            MEDIUMBLOB   NOT NULL,
+    at              BIGINT       NOT NULL,
+    trace_id        VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin,
+    UNIQUE KEY held_avatar_by_name (name),
+    KEY held_avatar_by_trace (trace_id),
+    KEY held_avatar_by_time (at)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

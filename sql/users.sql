@@ -135,6 +135,9 @@ FROM {{by_state}} WHERE u.state = 'blocked' AND u.id < :before AND u.id >= :stop
   AND u.create_time >= :from AND u.create_time <= :to AND COALESCE(u.blocked_until > :now, 1 = 1)
 ORDER BY u.id DESC LIMIT :most;
 
+-- blocked_generations: the generations of those who are blocked, in order
+SELECT u.id, u.generation FROM {{by_state}} WHERE u.state = 'blocked' AND u.id > :after ORDER BY u.id LIMIT :most;
+
 -- users_of_unionid: one person in the mini programs that the operator may see
 SELECT {{fields}}
 FROM user u WHERE u.unionid = :unionid AND {{visible}} LIMIT :most;

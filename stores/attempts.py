@@ -49,7 +49,7 @@ class Attempts:
 
         Raises MustWait, and then nothing is counted.
         """
-        return await self._db.write(lambda: _reserve(counters, now), durable=False)
+        return await self._db.write(lambda: _reserve(counters, now), durable=False, from_reserve=True)
 
     async def succeeded(self, own: Counter, shared: Sequence[Counter]) -> None:
         """The try was right: its own counter begins anew, and the ones shared with others get it back."""
@@ -61,7 +61,7 @@ class Attempts:
                 else:
                     yield SQL["give_attempt_back"](id=counter.id)
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)
 
     async def give_back(self, counters: Sequence[Counter]) -> None:
         """The try was never judged."""
@@ -70,7 +70,7 @@ class Attempts:
             for counter in _in_order(counters):
                 yield SQL["give_attempt_back"](id=counter.id)
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)
 
     async def sweep(self, now: int) -> None:
         """Forgets counters of which the time is over."""
@@ -78,7 +78,7 @@ class Attempts:
         def script() -> Script[None]:
             yield SQL["sweep_attempts"](now=now)
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)
 
 
 def _in_order(counters: Sequence[Counter]) -> list[Counter]:

@@ -56,11 +56,18 @@ class Entry:
     count: int | None = None
     reason: str | None = None
     concerns: int | None = None
+    role: str | None = None  # of an operator at that moment; who is none, and a row from before version 5, has none
 
     def link(self, before: bytes) -> bytes:
-        """The link of this row, from that of the row before it."""
-        content = json.dumps(astuple(self), ensure_ascii=True, separators=(",", ":")).encode("ascii")
-        return hashlib.sha256(before + content).digest()
+        """The link of this row, from that of the row before it.
+
+        A row without a role is chained as all rows were before version 5 of the schema, so that those still hold. No
+        row can pass for another that way: its content is an array of 12 values, with a role of 13.
+        """
+        *content, role = astuple(self)
+        content += [] if role is None else [role]
+        text = json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+        return hashlib.sha256(before + text).digest()
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Audit:
     async def add(self, entry: Entry) -> Entry:
         """Writes a row to both sinks; gives it with its number, 0 when only the file took it. Raises AuditAway."""
         try:
-            added = await self._db.write(lambda: chained(entry))
+            added = await self._db.write(lambda: chained(entry), from_reserve=True)
         except StoreTrouble as trouble:
             self.failures += 1
             if not await asyncio.to_thread(self._write_down, entry):
@@ -125,7 +132,7 @@ class Audit:
             outcome = yield from make()
             return outcome, (yield from chained(entry))
 
-        outcome, added = await self._db.write(script)
+        outcome, added = await self._db.write(script, from_reserve=True)
         if not await asyncio.to_thread(self._write_down, added):
             log.error("audit row %d stands only in the database: %s cannot be written", added.n, FILE_NAME)
         return outcome

@@ -1,9 +1,12 @@
-"""The pictures that people sent of themselves: one for each person, served under a random name that dies with it."""
+"""The pictures that people sent of themselves: one for each person, served under a random name that dies with it.
+
+Beside it there may be one that is held until WeChat lets it pass; nobody but WeChat is told its name.
+"""
 
 import secrets
 from dataclasses import dataclass
 
-from stores.db import Database, Script, load
+from stores.db import Database, Query, Row, Script, load
 
 SQL = load("avatars.sql")
 PATH = "/avatars/"
@@ -56,12 +59,11 @@ class Avatars:
         self._db = db
 
     async def named(self, name: str) -> Avatar:
-        """Raises NoSuchAvatar."""
+        """A picture that is shown, or held. Raises NoSuchAvatar."""
         rows = await self._db.read(SQL["avatar_named"](name=name))
         if not rows:
             raise NoSuchAvatar
-        user_id, name, kind, body, at = rows[0]
-        return Avatar(user_id, name, kind, bytes(body), at)
+        return _avatar(rows[0])
 
     async def of(self, user_id: int) -> AvatarFacts | None:
         """What is kept of a person's picture, None without one."""
@@ -76,23 +78,81 @@ class Avatars:
         avatar = Avatar(user_id, secrets.token_urlsafe(_NAME_BYTES), kind, body, now)
 
         def script() -> Script[Avatar]:
-            shown = yield SQL["point_to_avatar"](user_id=user_id, avatar_url=avatar.path)
-            if not shown.changed:  # also locks the row, so that no erasure passes between the two
+            if not (yield from _show(avatar)):
                 raise NobodyToShow
-            yield SQL["keep_avatar"](**avatar.__dict__)
             return avatar
 
         return await self._db.write(script)
 
-    async def drop(self, user_id: int, name: str) -> None:
-        """The picture of that name goes, and not one that came meanwhile; the profile is the caller's."""
+    async def drop(self, user_id: int, name: str | None) -> None:
+        """The picture of that name goes, and not one that came meanwhile; with it what is held.
+
+        The profile is the caller's.
+        """
 
         def script() -> Script[None]:
-            yield SQL["drop_avatar_named"](user_id=user_id, name=name)
+            if name is not None:
+                yield SQL["drop_avatar_named"](user_id=user_id, name=name)
+            yield SQL["drop_held_avatar"](user_id=user_id)
+
+        await self._db.write(script)
+
+    async def hold(self, user_id: int, body: bytes, kind: str, now: int) -> Avatar:
+        """Keeps a picture that is not shown yet, in the place of one held before."""
+        avatar = Avatar(user_id, secrets.token_urlsafe(_NAME_BYTES), kind, body, now)
+        await self._run(SQL["hold_avatar"](**avatar.__dict__))
+        return avatar
+
+    async def expect(self, held: Avatar, trace_id: str) -> None:
+        """Notes by what WeChat's verdict on it will be known."""
+        await self._run(SQL["expect_verdict"](user_id=held.user_id, name=held.name, trace_id=trace_id))
+
+    async def judge(self, appid: str, trace_id: str, *, passes: bool) -> int | None:
+        """Shows the held picture that a verdict is about, or lets it go; gives whose it is, None if nobody holds it."""
+
+        def script() -> Script[int | None]:
+            found = yield SQL["awaiting_verdict"](appid=appid, trace_id=trace_id)
+            if not found.rows:
+                return None
+            held = _avatar(found.rows[0])
+            dropped = yield SQL["drop_held_avatar_named"](user_id=held.user_id, name=held.name)
+            if not dropped.changed:  # another process has heard the same
+                return None
+            if passes:
+                yield from _show(held)
+            return held.user_id
+
+        return await self._db.write(script)
+
+    async def drop_held(self, held: Avatar) -> None:
+        """It goes, and not another that came meanwhile."""
+        await self._run(SQL["drop_held_avatar_named"](user_id=held.user_id, name=held.name))
+
+    async def forget_held(self, before: int) -> None:
+        """Those from before a moment go."""
+        await self._run(SQL["forget_held_avatars"](before=before))
+
+    async def _run(self, query: Query) -> None:
+        def script() -> Script[None]:
+            yield query
 
         await self._db.write(script)
 
 
+def _show(avatar: Avatar) -> Script[bool]:
+    """Keeps a picture as the person's; false when there is no such person."""
+    shown = yield SQL["point_to_avatar"](user_id=avatar.user_id, avatar_url=avatar.path)
+    if shown.changed:  # also locks the row, so that no erasure passes between the two
+        yield SQL["keep_avatar"](**avatar.__dict__)
+    return bool(shown.changed)
+
+
+def _avatar(row: Row) -> Avatar:
+    user_id, name, kind, body, at = row
+    return Avatar(user_id, name, kind, bytes(body), at)
+
+
 def avatar_dropped(user_id: int) -> Script[None]:
-    """Deletes a person's picture, within a transaction that makes the profile forget it."""
+    """Deletes a person's pictures, within a transaction that makes the profile forget it."""
     yield SQL["drop_avatar"](user_id=user_id)
+    yield SQL["drop_held_avatar"](user_id=user_id)

@@ -12,6 +12,7 @@ log = logging.getLogger("menshen.store")
 
 MOST_WAITING = 20_000
 MOST_AT_ONCE = 500
+_LEAST_AT_ONCE = 10
 
 
 class Behind:
@@ -23,6 +24,7 @@ class Behind:
         self._about = about
         self._waiting: list[Query] = []
         self._noted = 0
+        self._at_once = MOST_AT_ONCE
         self._one_flush = asyncio.Lock()
         self.lost = 0  # notes that were dropped because the database was away too long
 
@@ -48,12 +50,18 @@ class Behind:
                     await self._write_some()
 
     async def _write_some(self) -> None:
-        """Takes some out before the wait, so that what is noted or dropped meanwhile does not move them."""
-        batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+        """Takes some out before the wait, so that what is noted or dropped meanwhile does not move them.
+
+        After a failure half as many: a busy or far database may do few in the time that a write has, and as many again
+        would never be done.
+        """
+        batch, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]
         try:
             await self._db.write(_all_of(batch), durable=False)
             self._noted -= sum(map(_weight, batch))
+            self._at_once = min(MOST_AT_ONCE, 2 * self._at_once)
         except BaseException:  # also when the task is cancelled: each note may be written twice, but not never
+            self._at_once = max(_LEAST_AT_ONCE, self._at_once // 2)
             self._waiting[:0] = batch
             self._drop_oldest()
             raise

@@ -39,7 +39,7 @@ class Epochs:
             now = yield SQL["epoch_of"](appid=appid)
             return int(now.rows[0][0])
 
-        return await self._db.write(script)
+        return await self._db.write(script, from_reserve=True)
 
     async def raised_at(self, appid: str) -> int | None:
         """When everybody was put out of this mini program for the last time, in epoch seconds."""

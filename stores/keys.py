@@ -8,12 +8,15 @@ import base64
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger("menshen.store")
 
 FILE_NAME = "keys.json"
 _LAST_NUMBER = 255  # a seal names its key in one byte
@@ -56,11 +59,23 @@ def load_keys(folder: Path) -> Keys:
         raise KeysUnreadable(f"{path} is damaged: restore it from a backup; nothing was changed") from None
 
 
+def newer_keys(folder: Path) -> tuple[dict[int, bytes], int] | None:
+    """The sealing keys as the file has them now, and which one seals; None, said in the log, if it cannot be read."""
+    log.warning("a seal names a key that this process does not know: the sealing keys are read anew")
+    try:
+        keys = load_keys(folder)
+    except (KeysUnreadable, OSError) as error:
+        log.error("the sealing keys cannot be read: %s", error)
+        return None
+    return keys.sealing, keys.current
+
+
 def rotate_keys(folder: Path) -> Keys:
     """Makes a sealing key that seals from now on; the older ones stay to open what they sealed (OWASP ASVS 11.2.2).
 
-    Whoever holds the keys already does not notice; see `Seal.take`. Two who rotate at once make two keys, one after
-    the other. Raises KeysUnreadable, also when all 255 numbers are taken or the file cannot be written.
+    Whoever holds the keys already takes them up when told (`Seal.take`), or on meeting what the new one sealed. Two who
+    rotate at once make two keys, one after the other. Raises KeysUnreadable, also when all 255 numbers are taken or the
+    file cannot be written.
     """
     path = folder / FILE_NAME
     load_keys(folder)

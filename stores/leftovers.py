@@ -91,4 +91,4 @@ class Leftovers:
             for query in queries:
                 _ = yield query
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)

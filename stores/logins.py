@@ -4,7 +4,7 @@ Truth about who is in stands in the session store; these rows are for people who
 them, and losing the last moments of them loses no login and no revocation.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal, TypeVar
@@ -170,6 +170,9 @@ class Logins:
 
     def opened(self, login: Login) -> None:
         """A session began."""
+        # First what writes to the person's row: `add_login` reads it, and in MySQL whoever reads and then writes is
+        # in a deadlock with whoever else waits to write.
+        self._behind.note(PEOPLE["note_last_login"](id=login.user_id, at=login.created_at))
         self._behind.note(
             SQL["add_login"](
                 id=login.id,
@@ -186,7 +189,6 @@ class Logins:
                 at=login.created_at,
             )
         )
-        self._behind.note(PEOPLE["note_last_login"](id=login.user_id, at=login.created_at))
 
     def seen(self, ids: Iterable[bytes], at: int) -> None:
         """These sessions were used."""
@@ -214,6 +216,17 @@ class Logins:
     async def find(self, ids: list[bytes]) -> dict[bytes, Login]:
         """The rows of these sessions, as far as they are written."""
         return {row[0]: Login(*row) for row in await self._db.read(SQL["logins_by_id"](ids=ids))} if ids else {}
+
+    async def ended_since(self, since: int) -> AsyncIterator[list[tuple[bytes, str | None]]]:
+        """Ids and reasons of what ended at that second or later, some at a time; also what waits to be written."""
+        await self.flush()
+        rows = await self._db.browse(SQL["ends_from"](since=since, most=MOST_AT_ONCE))
+        while rows:
+            yield [(row[0], row[1]) for row in rows]
+            last, _, ended_at, created_at = rows[-1]
+            within = SQL["ends_within"](ended_at=ended_at, created_at=created_at, after_id=last, most=MOST_AT_ONCE)
+            later = SQL["ends_from"](since=ended_at + 1, most=MOST_AT_ONCE)
+            rows = await self._db.browse(within) or await self._db.browse(later)
 
     async def beginning_with(self, public_id: str, most: int = 2) -> list[Login]:
         """Rows whose id, written as hex, begins so; two are enough to know that it is ambiguous."""
@@ -272,7 +285,7 @@ class Logins:
             yield SQL["mask_logins_of_user"](user_id=user_id)
 
         await self.flush()
-        await self._db.write(script)
+        await self._db.write(script, from_reserve=True)
 
 
 def sortable(ip: str | None) -> bytes | None:

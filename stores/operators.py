@@ -228,7 +228,7 @@ class Operators:
         def script() -> Script[None]:
             yield SQL["rehash_password"](operator_id=operator.id, before=before, password=after)
 
-        await self._db.write(script)
+        await self._db.write(script, from_reserve=True)
 
     async def set_totp(
         self, operator: Operator, totp: bytes | None, entry: Entry, *, step: int = 0, codes: Iterable[bytes] = ()
@@ -242,7 +242,7 @@ class Operators:
         def script() -> Script[None]:
             yield SQL["set_tastes"](operator_id=operator_id, language=language, timezone=timezone)
 
-        await self._db.write(script)
+        await self._db.write(script, from_reserve=True)
 
     # The second factor
 
@@ -252,7 +252,7 @@ class Operators:
         def script() -> Script[bool]:
             return (yield SQL["use_totp_step"](operator_id=operator_id, step=step)).changed == 1
 
-        return await self._db.write(script)
+        return await self._db.write(script, from_reserve=True)
 
     async def use_recovery_code(self, operator_id: int, code: bytes) -> bool:
         """Whether this was one of his recovery codes; it is none from now on."""
@@ -260,7 +260,7 @@ class Operators:
         def script() -> Script[bool]:
             return (yield SQL["use_recovery_code"](id=code, operator_id=operator_id)).changed == 1
 
-        return await self._db.write(script)
+        return await self._db.write(script, from_reserve=True)
 
     async def recovery_codes_left(self, operator_id: int) -> int:
         """How many recovery codes he has not used."""
@@ -279,7 +279,7 @@ class Operators:
             yield SQL["add_link"](id=link, operator_id=None, expires_at=expires_at)
             return True
 
-        return await self._db.write(script)
+        return await self._db.write(script, from_reserve=True)
 
     async def link_of(self, link: bytes, now: int) -> Operator | None:
         """Whom a link lets in; None stands for the first operator, who has no name yet. Raises LinkGone."""
@@ -352,7 +352,7 @@ class Operators:
             yield SQL["touch_operator_session"](id=session.id, now=now)
             yield SQL["note_operator_seen"](operator_id=session.operator_id, now=now)
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)
 
     async def confirm(self, session: bytes, now: int) -> None:
         """Notes that the password was given again."""
@@ -360,7 +360,7 @@ class Operators:
         def script() -> Script[None]:
             yield SQL["confirm_operator_session"](id=session, now=now)
 
-        await self._db.write(script)
+        await self._db.write(script, from_reserve=True)
 
     async def end(self, session: bytes, operator_id: int, entry: Entry) -> bool:
         """Ends one session of his; gives whether there was one."""
@@ -384,7 +384,7 @@ class Operators:
         def script() -> Script[None]:
             yield SQL["set_flash"](id=session, flash=flash)
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)
 
     async def clear_flash(self, session: bytes, flash: str) -> None:
         """It was said; what was left to say meanwhile stays."""
@@ -392,7 +392,7 @@ class Operators:
         def script() -> Script[None]:
             yield SQL["clear_flash"](id=session, flash=flash)
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)
 
     async def knows(self, operator_id: int, browser: bytes, now: int) -> bool:
         """Whether he signed in with this browser within 90 days."""
@@ -407,7 +407,7 @@ class Operators:
             yield SQL["sweep_links"](now=now)
             yield SQL["sweep_devices"](since=now - DEVICE_SECONDS)
 
-        await self._db.write(script, durable=False)
+        await self._db.write(script, durable=False, from_reserve=True)
 
 
 def _operator(row: Row) -> Operator:

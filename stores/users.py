@@ -1,6 +1,7 @@
 """People: one row for each openid of each mini program, one id for each row, also under a race."""
 
-from collections.abc import Callable, Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
@@ -12,6 +13,7 @@ SQL = load("users.sql")
 LOOKED_THROUGH = 5_000  # entries of an index that one page looks through at the most
 PARTS = ("nickname", "avatar", "phone")  # of what is kept about a person and may be cleared by itself
 MOST_ALIKE = 50  # users of one unionid: one for each mini program of an owner
+_A_FEW = 500
 MOST_NAMED = 201  # people whom a name may stand for in a list, and one more to know that there are others
 
 
@@ -96,11 +98,17 @@ class Users:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._being_made: dict[tuple[str, str], asyncio.Task[tuple[User, bool]]] = {}
 
     @property
     def answers(self) -> bool:
         """Whether the database answered when it was last asked."""
         return self._db.answers
+
+    @property
+    def full(self) -> bool:
+        """Whether the database was found to take nothing new."""
+        return self._db.full
 
     async def see(
         self,
@@ -123,7 +131,7 @@ class Users:
         if rows:
             user, new = User(*rows[0]), False
         elif signup:
-            user, new = await self._db.write(lambda: _add(appid, openid, unionid, mark, now, also))
+            user, new = await self._made_once(appid, openid, lambda: _add(appid, openid, unionid, mark, now, also))
         else:
             raise SignupClosed
         if user.blocked(now):
@@ -131,6 +139,28 @@ class Users:
         if unionid is not None and user.unionid != unionid:
             await self._db.write(lambda: _set_unionid(user.id, unionid))
         return Seen(user, new)
+
+    async def _made_once(
+        self, appid: str, openid: str, make: Callable[[], Script[tuple[User, bool]]]
+    ) -> tuple[User, bool]:
+        """Of those here who meet a new person at once, one makes the row and the others are told of it.
+
+        Each of them would otherwise wait in MySQL for a lock on that row behind all the others, and until their time
+        is over when many do.
+        """
+        key, making = (appid, openid), self._being_made.get((appid, openid))
+        if making is not None:
+            user, _ = await asyncio.shield(making)
+            return user, False
+        making = asyncio.ensure_future(self._db.write(make))
+        self._being_made[key] = making
+        making.add_done_callback(lambda done: self._made(key, done))
+        return await asyncio.shield(making)  # whoever hangs up takes it from nobody else
+
+    def _made(self, key: tuple[str, str], done: "asyncio.Task[tuple[User, bool]]") -> None:
+        del self._being_made[key]
+        if not done.cancelled():
+            done.exception()  # looked at, or asyncio complains when nobody is left to see it
 
     async def find(self, user_id: int) -> User:
         """Raises NoSuchUser."""
@@ -257,6 +287,13 @@ class Users:
 
         return await self._db.write(script)
 
+    async def blocked_generations(self) -> AsyncIterator[Mapping[int, int]]:
+        """The generation of everybody who is blocked, by user id, some at a time."""
+        after = 0
+        while rows := await self._db.browse(SQL["blocked_generations"](after=after, most=_A_FEW)):
+            yield dict(rows)
+            after = rows[-1][0]
+
     async def block(self, user_id: int, *, reason: str, until: int | None, also: Also = nothing) -> User:
         """Refuses logins from now on; `until` is epoch seconds, None for good. Raises NoSuchUser.
 
@@ -271,7 +308,7 @@ class Users:
             yield from _all(also(user))
             return user
 
-        return await self._db.write(script)
+        return await self._db.write(script, from_reserve=True)
 
     async def unblock(self, user_id: int) -> User:
         """Lets the person log in again. Raises NoSuchUser."""
@@ -280,7 +317,7 @@ class Users:
             yield SQL["unblock_user"](id=user_id)
             return (yield from _user(user_id))
 
-        return await self._db.write(script)
+        return await self._db.write(script, from_reserve=True)
 
     async def erase(self, user_id: int, *, mark: bytes, now: int, also: Also = nothing) -> User:
         """Deletes the row; gives the person who was there. A block stays under `mark`. Raises NoSuchUser.
@@ -301,7 +338,7 @@ class Users:
             yield from _all(also(user))
             return user
 
-        return await self._db.write(script)
+        return await self._db.write(script, from_reserve=True)
 
 
 def _of_row(row: Row) -> User:

@@ -82,12 +82,20 @@ class Product(Program):
 
         Raises AssertionError when that holds a traceback, or a secret (which the error does not repeat).
         """
-        log = self.log_after(self._checked)
-        self._checked = self.log_size()
+        log = self.log_with_traceback()
         start = log.find("Traceback (most recent call last)")
         assert start < 0, f"the server's log holds a traceback:\n{log[max(0, start - 400) : start + 12_000]}"
+
+    def log_with_traceback(self) -> str:
+        """Return what was logged since the last check, for a test that has provoked a traceback.
+
+        Raises AssertionError when it holds a secret.
+        """
+        log = self.log_after(self._checked)
+        self._checked = self.log_size()
         leaks = sum(secret in log for secret in self.never_logged)
         assert leaks == 0, f"{leaks} secrets, tokens or codes stand in the server's log, {self.log_path}"
+        return log
 
 
 class DevServer(Product):

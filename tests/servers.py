@@ -1,6 +1,7 @@
 """Private instances of MariaDB and Redis on free loopback ports, with data of their own; never the system's."""
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -15,10 +16,12 @@ import redis.backoff
 import redis.retry
 from children import Child, DidNotStart, free_port
 
+USERS = Path(__file__).resolve().parent.parent / "deploy" / "redis" / "users.acl"
 # The Debian package that brings each program, by the fixture that needs it.
 PACKAGES = {
     "mariadb": {"mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server"},
     "redis_server": {"redis-server": "redis-server"},
+    "watched": {"redis-server": "redis-server"},
     "chromium": {"chromium": "chromium"},
     "nginx": {"nginx": "nginx-light"},
     "wafer_sdks": {"node": "nodejs", "npm": "npm"},
@@ -132,7 +135,10 @@ class MariaDB(Child):
 
 
 class RedisServer(Child):
-    """A Redis that answers a write only when it is on the disk; ``url()`` gives out a fresh database each time."""
+    """A Redis that answers a write only when it is on the disk; ``url()`` gives out a fresh database each time.
+
+    The product gets the user of deploy/redis/users.acl, who may do what serving needs; ``client()`` is its owner.
+    """
 
     databases = 1024
 
@@ -141,11 +147,14 @@ class RedisServer(Child):
         self.port = free_port()
         self.password = secrets.token_hex(12)
         self._count = 0
+        users = folder / "users.acl"
+        users.touch(mode=0o600)
+        users.write_text(re.sub("PASSWORD-OF-[A-Z]+", self.password, USERS.read_text("ascii")))
         lines = [
             f"port {self.port}",
             "bind 127.0.0.1",
             f'dir "{folder}"',
-            f"requirepass {self.password}",
+            f'aclfile "{users}"',
             f"databases {self.databases}",
             "appendonly yes",
             "appendfsync always",
@@ -168,12 +177,12 @@ class RedisServer(Child):
             return False
 
     def client(self, database: int = 0, *, timeout: float = 5.0, **options: Any) -> redis.Redis:
-        """Return a synchronous client that neither waits longer than ``timeout`` seconds nor tries twice."""
+        """Return a synchronous client of the owner's that waits no longer than ``timeout`` seconds nor tries twice."""
         return redis.Redis(
             host="127.0.0.1",
             port=self.port,
             db=database,
-            **{"password": self.password, **options},
+            **{"username": "admin", "password": self.password, **options},
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
@@ -183,4 +192,4 @@ class RedisServer(Child):
         """Return the URL of a database that no test has used, for the setting SESSIONS."""
         self._count += 1
         assert self._count < self.databases, "all databases of this Redis are used up: raise RedisServer.databases"
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/{self._count}"
+        return f"redis://menshen:{self.password}@127.0.0.1:{self.port}/{self._count}"

@@ -1,8 +1,10 @@
 """A sealed session_key opens for its own session, whole, and nowhere else."""
 
+import time
+
 import pytest
 
-from wechat.crypto import Seal, SealBroken, person_mark
+from wechat.crypto import ASK_AGAIN_SECONDS, Seal, SealBroken, SealingKeys, person_mark
 
 pytestmark = pytest.mark.quick
 
@@ -72,6 +74,35 @@ def test_after_a_rotation_old_seals_open_and_new_ones_take_the_new_key(seal: Sea
     new = rotated.seal(SESSION_KEY, SESSION)
     assert new[0] == 2
     assert rotated.open(old, SESSION) == rotated.open(new, SESSION) == SESSION_KEY
+
+
+def test_newer_keys_are_asked_for_once_in_a_second_when_a_seal_names_an_unknown_one() -> None:
+    asked: list[float] = []
+    found: list[SealingKeys] = []
+
+    def newer() -> SealingKeys | None:
+        asked.append(time.monotonic())
+        return found[0] if found else None
+
+    new = Seal({1: OLD, 2: NEW}, current=2).seal(SESSION_KEY, SESSION)
+    behind = Seal({1: OLD}, current=1, newer=newer)
+    for _ in range(50):
+        with pytest.raises(SealBroken):
+            behind.open(new, SESSION)
+    assert len(asked) <= 1 + (time.monotonic() - asked[0]) / ASK_AGAIN_SECONDS
+    found.append(({1: OLD, 2: NEW}, 2))
+    time.sleep(ASK_AGAIN_SECONDS)
+    assert behind.open(new, SESSION) == SESSION_KEY
+    assert behind.seal(SESSION_KEY, SESSION)[0] == 2
+
+
+@pytest.mark.parametrize("wrong", [{1: OLD, 2: OLD}, {2: b"short"}, {1: OLD}])
+def test_newer_keys_that_are_none_leave_those_that_there_are(wrong: dict[int, bytes]) -> None:
+    new = Seal({1: OLD, 2: NEW}, current=2).seal(SESSION_KEY, SESSION)
+    behind = Seal({1: OLD}, current=1, newer=lambda: (wrong, 2))
+    with pytest.raises(SealBroken):
+        behind.open(new, SESSION)
+    assert behind.open(behind.seal(SESSION_KEY, SESSION), SESSION) == SESSION_KEY
 
 
 def test_a_seal_of_a_withdrawn_key_does_not_open(seal: Seal) -> None:

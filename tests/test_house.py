@@ -18,6 +18,7 @@ FLOORS = {
     "server": 5,
     "commands": 4,
     "installation": 4,
+    "host": 4,
     "supervisor": 0,
     "process": 4,
     "workers": 4,
@@ -32,7 +33,7 @@ FLOORS = {
 # Files that belong to a room without standing in its folder.
 ANNEXES = {
     "values": "settings",
-    **dict.fromkeys(("journal", "commands", "installation", "process", "supervisor", "workers"), "server"),
+    **dict.fromkeys(("journal", "commands", "installation", "host", "process", "supervisor", "workers"), "server"),
 }
 # Guests may use every room, and no room may use a guest.
 GUESTS = {"tests", "benchmarks", "examples", "deploy"}
@@ -40,10 +41,10 @@ GUESTS = {"tests", "benchmarks", "examples", "deploy"}
 # Each engine's library has one door, so that changing the engine is a change of one file; HTTP has one to WeChat, and
 # one to whoever else is told something.
 DOORS: dict[str, str | tuple[str, ...]] = {
-    "sqlite3": ("stores/db/sqlite.py", "stores/db/copies.py"),
+    "sqlite3": ("stores/db/sqlite.py", "stores/db/sqlite_writer.py", "stores/db/copies.py"),
     "aiomysql": "stores/db/mysql.py",
     "pymysql": "stores/db/mysql.py",
-    "redis": "stores/sessions/redis_link.py",
+    "redis": ("stores/sessions/redis_link.py", "stores/sessions/redis_pool.py"),
     "hiredis": "stores/sessions/redis_link.py",
     "Crypto": "wechat/crypto.py",
     "httptools": "wire/head.py",
@@ -71,6 +72,7 @@ FOREIGN_PATHS = re.compile(r"(?<![\w.\-])/(?:root|home/\w+|Users/\w+|work|opt/py
 REGISTRIES = re.compile(r"pypi\.(?:org|python)|python[h]osted|registry\.np[m]js")
 SILENCED = re.compile(r"#\s*(?:noqa|type:\s*ignore|nosec)(?P<rest>.*)")
 LONGEST_FUNCTION = 50
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-binary.lock"]
 
 
 @cache
@@ -232,7 +234,8 @@ class TestRooms:
 
     def test_a_wrong_door_is_told_in_words(self) -> None:
         said = list(wrong_doors("actions.py", ast.parse("from redis import asyncio as aioredis")))
-        assert said == ["actions.py may not import redis: that is what stores/sessions/redis_link.py is for"]
+        doors = "stores/sessions/redis_link.py or stores/sessions/redis_pool.py"
+        assert said == [f"actions.py may not import redis: that is what {doors} is for"]
 
 
 class TestVoice:
@@ -318,7 +321,7 @@ def versions(lock: str) -> list[str]:
 
 
 class TestLocks:
-    @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+    @pytest.mark.parametrize("lock", LOCKS)
     def test_every_requirement_is_pinned_by_hash(self, lock: str) -> None:
         pinned = requirements(lock)
         assert "tornado" in pinned
@@ -327,14 +330,14 @@ class TestLocks:
                 entry
             )
 
-    @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+    @pytest.mark.parametrize("lock", LOCKS)
     def test_a_lock_names_no_index_and_no_machine(self, lock: str) -> None:
         found = re.findall(r"(?m)://|^\s*-(?!-hash=).*|^.*@.*$|/", source(lock))
         assert not found, f"{lock} names {found[:3]}"
 
-    def test_the_tests_run_on_what_the_product_runs_on(self) -> None:
-        product, tests = (set(versions(lock)) for lock in ("requirements.lock", "requirements-dev.lock"))
-        assert product - tests == set()
+    def test_the_tests_run_on_what_the_product_runs_on_and_the_binary_holds_it(self) -> None:
+        product, tests, binary = (set(versions(lock)) for lock in LOCKS)
+        assert product - tests == product - binary == set()
 
     def test_python_before_3_11_3_gets_what_redis_needs_there(self) -> None:
         assert "python_full_version < '3.11.3'" in requirements("requirements.lock")["async-timeout"]

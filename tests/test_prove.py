@@ -10,7 +10,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from benchmarks.prove import __main__ as prove
-from benchmarks.prove import away, killed, people, records
+from benchmarks.prove import away, ended, killed, lasting, people, records
 from benchmarks.prove.ground import GOALS, Ground, Result
 
 
@@ -55,6 +55,30 @@ async def test_edits_of_the_audit_are_found_and_no_deed_is_without_its_record(gr
 async def test_after_power_cuts_everything_acknowledged_is_there(ground: Ground) -> None:
     result = await killed.power_cut(ground, points=4, logins=20)
     assert result.held in (True, None), result  # None where strace is not installed
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_while_two_servers_are_restarted_in_turn_nobody_sees_a_failure(ground: Ground) -> None:
+    result = await ended.rolling_restart(ground, restarts=1, rate=40)
+    assert result.held, result
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_server_that_is_asked_to_stop_answers_whoever_waits(ground: Ground) -> None:
+    result = await ended.asked_to_stop(ground, times=1)
+    assert result.measured.startswith("1 of 1 exited with 0, 0 of 5 open logins unanswered"), result
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_no_secret_is_in_anything_that_was_written(ground: Ground) -> None:
+    result = await lasting.canaries(ground, people=6)
+    assert result.held, result
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_clocks_that_jump_bring_nobody_back_and_purge_nothing(ground: Ground) -> None:
+    result = await lasting.clocks(ground, people=4)
+    assert result.held, result
 
 
 class TestTheDiskOfThePowerCut:

@@ -116,7 +116,7 @@ async def test_both_ways_to_a_token_check_in_the_same_order(
 
 async def test_the_daily_quota_and_a_get_of_the_stable_path_have_their_numbers() -> None:
     async with simulated() as wechat:
-        await wechat.control("app", token_daily_quota=1)
+        await wechat.control("quota", path="/cgi-bin/token", day=1)
         await get(wechat, "/cgi-bin/token", **GOOD)
         assert (await get(wechat, "/cgi-bin/token", **GOOD))["errcode"] == 45009
         assert (await get(wechat, STABLE, **GOOD))["errcode"] == 43002
@@ -205,6 +205,10 @@ async def test_a_push_is_signed_sealed_by_its_mode_and_sent_three_times_at_most(
         ("encrypt", {"user": "nobody", "kind": "fax"}),
         ("phone_tap", {"user": "mei", "number": "abc"}),
         ("steal_token", {"kind": "other"}),
+        ("quota", {"path": "/sns/jscode2session"}),
+        ("quota", {"path": STABLE, "day": -1}),
+        ("media_result", {}),
+        ("media_result", {"suggest": "perhaps"}),
     ],
 )
 async def test_a_control_call_that_makes_no_sense_is_told_so(word: str, fields: dict[str, Any]) -> None:

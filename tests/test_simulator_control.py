@@ -137,7 +137,7 @@ async def test_a_reset_restores_everything() -> None:
         ("fault", b'{"kind":"nonsense"}', "kind takes"),
         ("fault", b'{"kind":"http_100"}', "kind takes"),
         ("fault", b'{"kind":true}', "kind takes"),
-        ("fault", b'{"kind":"busy","path":"/nowhere"}', "path takes one of: /cgi-bin/stable_token"),
+        ("fault", b'{"kind":"busy","path":"/nowhere"}', "path takes one of: /cgi-bin/clear_quota"),
         ("fault", b'{"kind":"busy","n":0}', "n takes"),
         ("fault", b'{"kind":"busy","n":1,"probability":0.5}', "n or probability"),
         ("fault", b'{"kind":"busy","probability":0}', "probability takes"),

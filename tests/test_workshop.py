@@ -89,9 +89,13 @@ class TestMariaDB:
         assert mariadb.query("SELECT n FROM gate", database=urlsplit(url).path[1:]) == [(9,)]
 
 
+def fresh_database(server: RedisServer) -> int:
+    return int(server.url().rpartition("/")[2])
+
+
 class TestRedis:
     def test_each_url_is_an_empty_database(self, redis_server: RedisServer) -> None:
-        first, second = (redis.Redis.from_url(redis_server.url()) for _ in range(2))
+        first, second = (redis_server.client(fresh_database(redis_server)) for _ in range(2))
         with first, second:
             first.set("gate", "open")
             assert (first.dbsize(), second.dbsize()) == (1, 0)
@@ -104,15 +108,15 @@ class TestRedis:
     def test_an_acknowledged_write_survives(
         self, redis_server: RedisServer, end: Callable[[RedisServer], object]
     ) -> None:
-        url, port = redis_server.url(), redis_server.port
-        with redis.Redis.from_url(url) as client:
+        database, port = fresh_database(redis_server), redis_server.port
+        with redis_server.client(database) as client:
             client.set("gate", "open", ex=600)
         end(redis_server)
         with pytest.raises(redis.exceptions.ConnectionError):
             redis_server.client().ping()
         redis_server.start()
         assert redis_server.port == port
-        with redis.Redis.from_url(url) as client:
+        with redis_server.client(database) as client:
             assert client.get("gate") == b"open"
 
     def test_frozen_it_answers_nothing_until_thawed(self, redis_server: RedisServer) -> None:

@@ -40,6 +40,8 @@ ROWS = {
     400004: Row(400, "invalid_request", "fix"),
     400006: Row(400, "invalid_request", "fix"),
     400005: Row(400, "invalid_request", "fix"),
+    400007: Row(400, "invalid_request", "fix"),
+    400008: Row(400, "invalid_request", "login"),
     401001: Row(401, None, "login"),
     401002: Row(401, "invalid_token", "login"),
     403003: Row(403, "access_denied", "never"),

@@ -16,6 +16,7 @@ from typing import NoReturn
 from wechat.errors import (
     CodeRefused,
     CodeUsed,
+    NotSeenLately,
     UserHighRisk,
     WeChatBusy,
     WeChatMisconfigured,
@@ -26,12 +27,17 @@ from wechat.errors import (
 BUSY = -1
 DAILY_QUOTA = 45009
 MINUTE_QUOTA = 45011
+CHECK_QUOTAS = frozenset({44991, 87020})  # of the checks of what people write and show
+RISKY_CONTENT = 87014  # the first version of WeChat's check of texts; the present one says it in `suggest`
+NOT_SEEN = 61010
 REFUSED_ADDRESS = 40164
 # The credentials, the address, the account or the form of our question; only an operator can mend any of these.
 MISCONFIGURED = frozenset(
     {40001, 40002, 40013, 40125, 40164, 40243, 41002, 41004, 43002, 43003}
     | {48001, 50002, 50004, 50007, 89503, 89506, 89507}
 )
+PASSES = "pass"
+SUGGESTIONS = (PASSES, "review", "risky")
 BUSY_SECONDS = 1
 QUOTA_SECONDS = 60  # WeChat's words for 45011 are "retry next minute"
 SESSION_KEY_BYTES = 16
@@ -43,6 +49,7 @@ _ACCESS_TOKEN = re.compile(r"[!-~]{1,1024}", re.ASCII)  # WeChat asks to keep ro
 _PHONE_NUMBER = re.compile(r"\+?[0-9]{6,20}", re.ASCII)
 _QUOTED_ERRCODE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _REFUSED_ADDRESS = re.compile(r"invalid ip ([0-9A-Fa-f.:]{2,45})(?![^ ,])", re.ASCII)
+_TRACE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _RID = re.compile(r"rid:\s*([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
 
 
@@ -130,6 +137,19 @@ def read_phone(answer: dict[str, object], appid: str) -> PhoneNumber | WeChatUnu
     if not isinstance(number, str) or not _PHONE_NUMBER.fullmatch(number):
         return WeChatUnusable("no usable phoneNumber")
     return PhoneNumber(number)
+
+
+def read_passes(answer: dict[str, object]) -> bool | WeChatUnusable:
+    """Whether WeChat lets a text pass, in its answer to msg_sec_check; what it wants a human to look at does not."""
+    result = answer.get("result")
+    suggest = result.get("suggest") if isinstance(result, dict) else None
+    return suggest == PASSES if suggest in SUGGESTIONS else WeChatUnusable("no usable suggest")
+
+
+def read_trace(answer: dict[str, object]) -> str | WeChatUnusable:
+    """By what the verdict on a picture will be known, in WeChat's answer to media_check_async."""
+    trace_id = answer.get("trace_id")
+    return trace_id if isinstance(trace_id, str) and _TRACE.fullmatch(trace_id) else WeChatUnusable("no trace_id")
 
 
 def read_errcode(body: bytes) -> int | None:
@@ -231,7 +251,9 @@ def _trouble(errcode: int, rid: str, egress: str | None) -> WeChatTrouble:
         return UserHighRisk(errcode, rid)
     if errcode == BUSY:
         return WeChatBusy(BUSY_SECONDS, errcode, rid, why="WeChat's system is busy", code_spent=True)
-    if errcode in (DAILY_QUOTA, MINUTE_QUOTA):
+    if errcode == NOT_SEEN:
+        return NotSeenLately(errcode, rid)
+    if errcode in (DAILY_QUOTA, MINUTE_QUOTA, *CHECK_QUOTAS):
         return WeChatBusy(QUOTA_SECONDS, errcode, rid, why="a quota is used up", code_spent=False)
     if errcode in MISCONFIGURED:
         return WeChatMisconfigured(errcode, rid, egress=egress)

@@ -1,4 +1,4 @@
-"""What WeChat is asked with an access_token: a phone number, whether a session_key holds, and what partners relay.
+"""What WeChat is asked with an access_token: phone numbers, session_keys, what people show, and what partners relay.
 
 An access_token that WeChat refuses is replaced once and the call repeated once, never in a loop: another server may
 have made a new one a moment ago (errcode 40001, 40014, 42001). No login comes this way.
@@ -11,7 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
-from wechat.answers import BUSY, BUSY_SECONDS, PhoneNumber, Reply, read_errcode, read_fields, read_phone
+from wechat.answers import (
+    BUSY,
+    BUSY_SECONDS,
+    RISKY_CONTENT,
+    PhoneNumber,
+    Reply,
+    read_errcode,
+    read_fields,
+    read_passes,
+    read_phone,
+    read_trace,
+)
 from wechat.crypto import session_key_signature
 from wechat.errors import PhoneCodeRefused, WeChatBusy, WeChatMisconfigured, WeChatTrouble, WeChatUnusable
 from wechat.state import Ledger
@@ -22,6 +33,8 @@ T = TypeVar("T")
 REFUSED_TOKENS = frozenset({40001, 40014, 42001})
 REFUSED_PHONE_CODES = frozenset({40003, 40029, 40163, 41008})  # 40003: the code is another person's
 STALE_KEYS = frozenset({40003, 87007, 87009})
+PROFILE = 1  # WeChat's number of the place where a text or a picture is shown
+PICTURE = 2
 MOST_UNDER_WAY = 200
 MOST_RELAYED_BYTES = 4 * 1024 * 1024
 REPEAT_AFTER_SECONDS = 0.3
@@ -97,6 +110,25 @@ class Calls:
         The new key is not kept: the phone gets one with its next wx.login. Raises as above.
         """
         return await self._about_key(appid, "/wxa/resetusersessionkey", openid, session_key, deadline)
+
+    async def text_passes(self, appid: str, openid: str, text: str, deadline: float) -> bool:
+        """Whether WeChat has nothing against a text in this person's profile (WeChat: msgSecCheck). Raises as above.
+
+        NotSeenLately where the person has not been in the mini program for two hours.
+        """
+        answer = await self._answer(appid, _content("/wxa/msg_sec_check", openid, content=text), deadline)
+        if isinstance(answer, WeChatTrouble):
+            return self._told(appid, False if answer.errcode == RISKY_CONTENT else answer)
+        return self._told(appid, read_passes(answer))
+
+    async def check_picture(self, appid: str, openid: str, url: str, deadline: float) -> str:
+        """Has WeChat look at the picture at `url` (WeChat: mediaCheckAsync); gives the trace_id of its verdict.
+
+        That comes within half an hour, as the event `wxa_media_check`. Raises as above.
+        """
+        question = _content("/wxa/media_check_async", openid, media_url=url, media_type=PICTURE)
+        answer = await self._answer(appid, question, deadline)
+        return self._told(appid, answer if isinstance(answer, WeChatTrouble) else read_trace(answer))
 
     async def relay(
         self,
@@ -179,3 +211,9 @@ class Calls:
             log_trouble(appid, outcome)
             raise outcome
         return outcome
+
+
+def _content(path: str, openid: str, **what: object) -> Question:
+    """A question about what a person shows in the profile; in UTF-8 as WeChat asks, not as JSON's escapes."""
+    asked = {"version": 2, "scene": PROFILE, "openid": openid, **what}
+    return Question("POST", path, (), json.dumps(asked, ensure_ascii=False).encode())

@@ -6,11 +6,13 @@ so that a sealed key copied into another session's row opens nowhere.
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from Crypto.Cipher import AES
@@ -22,6 +24,9 @@ SESSION_KEY_BYTES = 16  # AES takes 24 or 32 without complaint and means another
 _BLOCK = 16
 _PUSH_PADDING = 32  # the block of PKCS#7 in the message push, twice that of AES
 _DEEPEST = 32
+ASK_AGAIN_SECONDS = 1.0
+
+SealingKeys = tuple[Mapping[int, bytes], int]  # by id, and the id of the one that seals
 
 
 class SealBroken(Exception):
@@ -40,12 +45,18 @@ class Seal:
     within sixteen months.
     """
 
-    def __init__(self, keys: Mapping[int, bytes], current: int) -> None:
+    def __init__(
+        self, keys: Mapping[int, bytes], current: int, newer: Callable[[], SealingKeys | None] | None = None
+    ) -> None:
         """`keys` by id (0 to 255), 32 bytes each; new values are sealed with `current`, every key opens its own.
 
+        `newer` is asked, once in ASK_AGAIN_SECONDS at the most, when a seal names a key that is not among them:
+        another process may seal with a newer one already.
         Raises ValueError for a key of the wrong size, an id out of range, two ids with one key, or no current key.
         """
         self.take(keys, current)
+        self._newer = newer
+        self._ask_again_at = 0.0
 
     def take(self, keys: Mapping[int, bytes], current: int) -> None:
         """Uses these keys from now on. Raises ValueError as the constructor does, and then the old ones stay."""
@@ -73,7 +84,7 @@ class Seal:
 
     def open(self, sealed: bytes, bound_to: bytes) -> bytes:
         """The plain bytes; raises SealBroken for an unknown key id, any changed byte, or another `bound_to`."""
-        key = self._keys.get(sealed[0]) if len(sealed) > NONCE_BYTES + TAG_BYTES else None
+        key = self._key(sealed[0]) if len(sealed) > NONCE_BYTES + TAG_BYTES else None
         if key is None:
             raise SealBroken("the seal does not open")
         cipher = AES.new(key, AES.MODE_GCM, nonce=sealed[1 : 1 + NONCE_BYTES], mac_len=TAG_BYTES)
@@ -82,6 +93,15 @@ class Seal:
             return cipher.decrypt_and_verify(sealed[1 + NONCE_BYTES : -TAG_BYTES], sealed[-TAG_BYTES:])
         except ValueError:
             raise SealBroken("the seal does not open") from None
+
+    def _key(self, key_id: int) -> bytes | None:
+        if key_id not in self._keys and self._newer and time.monotonic() >= self._ask_again_at:
+            self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+            found = self._newer()
+            with contextlib.suppress(ValueError):  # keys that are none leave us those we have
+                if found:
+                    self.take(*found)
+        return self._keys.get(key_id)
 
 
 def person_mark(key: bytes, appid: str, openid: str) -> bytes:

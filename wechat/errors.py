@@ -5,6 +5,7 @@
     │   └── PhoneCodeRefused     the person: 40029, tap the button again
     ├── CodeUsed                 the phone: 40163, this code was redeemed before
     ├── UserHighRisk             nobody: 40226, WeChat itself blocks this person
+    ├── NotSeenLately            the phone: 61010, WeChat has not seen the person for two hours; wx.login, then again
     ├── WeChatBusy               time: "system busy" twice, a quota, the open breaker, too many logins waiting
     ├── WeChatUnreachable        the network: no name, no connection; nothing was sent
     ├── WeChatMisconfigured      the operator: WeChat refuses our credentials, our address, or TLS fails
@@ -63,6 +64,12 @@ class UserHighRisk(WeChatTrouble):
     """WeChat counts this person as high-risk and blocks the login (40226)."""
 
     meaning = "WeChat blocks this person as high-risk"
+
+
+class NotSeenLately(WeChatTrouble):
+    """WeChat checks what people write and show only for two hours after they were in the mini program (61010)."""
+
+    meaning = "WeChat has not seen this person in the mini program lately"
 
 
 class WeChatBusy(WeChatTrouble):

@@ -1,6 +1,7 @@
 """WeChat's message push as it stands on the wire: its signatures, its encryption, and its messages in JSON and XML.
 
-A message has names and short texts, one below the other, and nothing within them. The signature of plain mode does not
+A message has names and short texts, one below the other, and within them nothing that we read but `result`, whose texts
+are called `result.suggest` and the like. The signature of plain mode does not
 cover the body: whoever has seen one signed address can send any body to it. Only an encrypted message is WeChat's word.
 """
 
@@ -20,6 +21,7 @@ MOST_FIELDS = 64
 MOST_NAME = 64
 MOST_TEXT = 32 * 1024
 WINDOW_SECONDS = 600
+WITHIN = "result"
 _DIGITS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _NONCE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
@@ -120,16 +122,22 @@ def read_message(body: bytes) -> dict[str, str]:
 
 
 def _json(body: bytes) -> dict[str, str]:
-    """Texts and whole numbers; what else stands in other events of WeChat's is none of ours and left out."""
+    """Texts and whole numbers, those of `result` too; what else stands in events is none of ours and left out."""
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_refuse)
         if not isinstance(found, dict):
             raise Unreadable
-        texts = {name: str(value) for name, value in found.items() if type(value) in (str, int)}
+        texts = _texts(found)
+        if isinstance(within := found.get(WITHIN), dict):
+            texts |= {f"{WITHIN}.{name}": text for name, text in _texts(within).items()}
         "".join((*texts, *texts.values())).encode("utf-8")  # half of a surrogate pair cannot be encoded
     except (ValueError, RecursionError):
         raise Unreadable from None
     return texts
+
+
+def _texts(found: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in found.items() if type(value) in (str, int)}
 
 
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -144,7 +152,7 @@ def _refuse(*_given: object) -> NoReturn:
 
 
 def _xml(body: bytes) -> dict[str, str]:
-    """The children of the one outer element. What is deeper than that, as in other events of WeChat's, is left out.
+    """The children of the one outer element, and those of `result`. What else is deeper is left out.
 
     OWASP ASVS 1.5.1: the first sign of a document type, an entity or another coding ends the reading, so that nothing
     is fetched and nothing can unfold.
@@ -181,17 +189,21 @@ class _Reading:
             raise Unreadable
         self._path.append(name)
         self._has_children = False
-        if len(self._path) == 2:
+        if self._is_read():
             self._texts = []
 
     def text(self, text: str) -> None:
-        if len(self._path) == 2:
+        if self._is_read():
             self._texts.append(text)
 
-    def end(self, name: str) -> None:
-        if len(self._path) == 2 and not self._has_children:
+    def end(self, _name: str) -> None:
+        if self._is_read() and not self._has_children:
+            name = ".".join(self._path[1:])
             if name in self.found or len(self.found) >= MOST_FIELDS:
                 raise Unreadable
             self.found[name] = "".join(self._texts)
         self._path.pop()
         self._has_children = True
+
+    def _is_read(self) -> bool:
+        return len(self._path) == 2 or (len(self._path) == 3 and self._path[1] == WITHIN)

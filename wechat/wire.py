@@ -69,7 +69,7 @@ class Wire:
     def __init__(self, base: str, cafile: str | None = None) -> None:
         """`base` is scheme and host; `cafile` adds a private certificate authority to the known ones, for tests."""
         self._base = base.rstrip("/")
-        self._tls = _verifying_context(cafile) if urlsplit(base).scheme == "https" else None
+        self._tls = verifying_context(cafile) if urlsplit(base).scheme == "https" else None
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, question: Question, deadline: float) -> Ending:
@@ -166,8 +166,8 @@ async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _verifying_context(cafile: str | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, certificates verified against the system's roots and certifi's.
+def verifying_context(cafile: str | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or later, certificates verified against the system's roots, certifi's, and those in `cafile`.
 
     A bundled OpenSSL looks for roots where its builder kept them, and finds none on many systems; certifi's are along.
     """

@@ -12,6 +12,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.code_claim TO 'menshen_server'@'
 GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.delivery TO 'menshen_server'@'127.0.0.1';
 GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.epoch TO 'menshen_server'@'127.0.0.1';
 GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.figure TO 'menshen_server'@'127.0.0.1';
+GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.held_avatar TO 'menshen_server'@'127.0.0.1';
 GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.login TO 'menshen_server'@'127.0.0.1';
 GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.operator TO 'menshen_server'@'127.0.0.1';
 GRANT SELECT, INSERT, UPDATE, DELETE ON menshen.operator_device TO 'menshen_server'@'127.0.0.1';

@@ -44,5 +44,9 @@ func ask(method, path, authorization, form string) (int, map[string]any) {
 	if json.NewDecoder(answer.Body).Decode(&body) != nil {
 		return 503, away
 	}
+	// With the setting API_STATUS=wechat a refusal comes as 200: its errcode begins with the real status.
+	if errcode, _ := body["errcode"].(float64); errcode != 0 {
+		return int(errcode) / 1000, body
+	}
 	return answer.StatusCode, body
 }

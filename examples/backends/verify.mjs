@@ -15,7 +15,9 @@ export function introspect(token, serviceKey) {
 async function ask(path, options) {
   try {
     const answer = await fetch(MENSHEN + path, { ...options, redirect: 'manual', signal: AbortSignal.timeout(5000) })
-    return { status: answer.status, body: await answer.json() }
+    const body = await answer.json()
+    // With the setting API_STATUS=wechat a refusal comes as 200: its errcode begins with the real status.
+    return { status: body?.errcode ? Math.floor(body.errcode / 1000) : answer.status, body }
   } catch {
     return { status: 503, body: { retry: 'backoff' } } // never 401: then every phone would log in again at once
   }

@@ -23,5 +23,6 @@ function ask(string $method, string $path, string $authorization, string $form =
     if (!is_array($body) || !preg_match('/^HTTP\S+ (\d{3})/', $http_response_header[0], $status)) {
         return [503, ['retry' => 'backoff']]; // never 401: then every phone would log in again at once
     }
-    return [(int) $status[1], $body];
+    // With the setting API_STATUS=wechat a refusal comes as 200: its errcode begins with the real status.
+    return [empty($body['errcode']) ? (int) $status[1] : intdiv($body['errcode'], 1000), $body];
 }

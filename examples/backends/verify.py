@@ -27,6 +27,12 @@ def _ask(method: str, path: str, authorization: str, form: str | None = None) ->
         connection = http.client.HTTPConnection(MENSHEN, timeout=5)
         connection.request(method, path, form, headers)
         answer = connection.getresponse()
-        return answer.status, json.load(answer)
+        return _judged(answer.status, json.load(answer))
     except (OSError, ValueError, http.client.HTTPException):
         return 503, {"retry": "backoff"}  # never 401: then every phone would log in again at once
+
+
+def _judged(status: int, body: Any) -> tuple[int, Any]:
+    """With the setting API_STATUS=wechat a refusal comes as 200: its errcode begins with the real status."""
+    errcode = body.get("errcode") if isinstance(body, dict) else 0
+    return (errcode // 1000 if errcode else status), body

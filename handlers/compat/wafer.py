@@ -4,15 +4,19 @@ One answer serves both generations: each reads its own half. The magic key stand
 logged in": an SDK drops its session wherever it sees it.
 """
 
+import json
 from typing import Any, ClassVar
 
+import actions
 from actions import LoggedIn
 from actions.wafer import opened_profile, token_behind, wire_id
 from handlers.base import Intake
 from handlers.body import JsonObject, text_field
+from handlers.carriers import wafer_values
 from handlers.compat.dialect import DialectHandler
 from handlers.pages import words_in
 from handlers.refusals import BadRequest, Refusal
+from handlers.wechat_data import MOST_DATA_BYTES
 from stores.users import User
 
 MAGIC = "F2C224D4-2BCE-4C64-AF9F-A6D872000D1A"
@@ -41,9 +45,9 @@ class WaferHandler(DialectHandler):
         words = vars(words_in(self.backend.settings.language).compat)
         return str(words[_SENTENCES.get(row.errcode, "other")])
 
-    def one_header(self, name: str) -> str:
-        """A header that may stand there once; empty when it is missing. Raises BadRequest."""
-        values = self.request.headers.get_list(name)
+    def one_value(self, name: str) -> str:
+        """What the phone sends under this name, once; empty when it is missing. Raises BadRequest."""
+        values = wafer_values(self.request, name, self.backend.settings.compat)
         if len(values) > 1:
             raise BadRequest(name)
         return values[0] if values else ""
@@ -64,8 +68,8 @@ class WaferLogin(WaferHandler):
 
     async def get(self) -> None:
         """A session for the code in X-WX-Code; encryptedData that does not open loses the profile, never the login."""
-        logged_in = await self.logged_in(self.one_header("X-WX-Code") or None)
-        sealed, iv = self.one_header("X-WX-Encrypted-Data"), self.one_header("X-WX-IV")
+        logged_in = await self.logged_in(self.one_value("X-WX-Code") or None)
+        sealed, iv = self.one_value("X-WX-Encrypted-Data"), self.one_value("X-WX-IV")
         profile = await opened_profile(self.backend, logged_in, sealed, iv)
         self._send(self._told(logged_in, profile))
 
@@ -122,21 +126,32 @@ _UNKNOWN_INTERFACE = (1010, "INTERFACENAME_PARA_ERR")
 _NO_APPID = (1012, "NO_APPID")
 _CODE = (40029, "WEIXIN_CODE_ERR")
 _AUTH_FAIL = (60012, "AUTH_FAIL")
-_BY_ERRCODE = {40029: _CODE, 40163: _CODE, 400003: _CODE, 400004: _NO_APPID, 401001: _AUTH_FAIL, 401002: _AUTH_FAIL}
+_DECRYPT_FAIL = (60021, "DECRYPT_FAIL")
+_BY_ERRCODE = {
+    40029: _CODE,
+    40163: _CODE,
+    400003: _CODE,
+    400004: _NO_APPID,
+    400006: _DECRYPT_FAIL,
+    401001: _AUTH_FAIL,
+    401002: _AUTH_FAIL,
+}
 
 
 class MinaAuth(WaferHandler):
     """POST /mina_auth/, for the business servers of Wafer 1: they pass on what the phone has sent them."""
 
-    intake: ClassVar[Intake] = Intake(type_may_be_missing=True)
+    intake: ClassVar[Intake] = Intake(most_bytes=MOST_DATA_BYTES, type_may_be_missing=True)
 
     async def post(self) -> None:
-        """`qcloud.cam.id_skey` logs in, `qcloud.cam.auth` asks whose session it is; nothing else is offered."""
+        """`qcloud.cam.id_skey` logs in, `…auth` says whose session it is, `…decrypt` opens data; no more is offered."""
         name, para = self._call()
         if name == "qcloud.cam.id_skey":
             await self._log_in(para)
         elif name == "qcloud.cam.auth":
             await self._check(para)
+        elif name == "qcloud.cam.decrypt":
+            await self._decrypt(para)
         else:
             raise BadInterface(*_UNKNOWN_INTERFACE)
 
@@ -169,6 +184,14 @@ class MinaAuth(WaferHandler):
     async def _check(self, para: JsonObject) -> None:
         token = token_behind(text_field(para, "skey"), text_field(para, "id"))
         self._return("AUTH_SUCCESS", {"user_info": self.user_info(await self.whose(token))})
+
+    async def _decrypt(self, para: JsonObject) -> None:
+        """The data as text. Without an `iv` it is never opened: the oldest way took the key, and so gave it away."""
+        token = token_behind(text_field(para, "skey"), text_field(para, "id"))
+        session = (await self.verified(token)).session
+        sealed, iv = text_field(para, "encrypt_data"), str(para.get("iv") or "")
+        found = await actions.decrypt(self.backend, session, sealed, iv, openid_too=True)
+        self._return("DECRYPT_SUCCESS", json.dumps(found, ensure_ascii=False))
 
     def _return(self, meaning: str, data: object, code: int = 0) -> None:
         self._send(

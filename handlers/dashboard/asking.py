@@ -15,6 +15,7 @@ from handlers.refusals import BadRequest
 from stores.operators import Role
 
 REASONS = ("asked", "suspicious", "policy", "lost_phone", "leak", "test", "other")
+ABOUT_NOBODY = ("policy", "suspicious", "leak", "test", "other")  # reasons of deeds that no person can have asked for
 MOST_REMARK = 150
 _MOST_PASSWORD = 1024
 

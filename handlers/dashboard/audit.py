@@ -5,7 +5,7 @@ from typing import ClassVar
 from actions.exports import export_audit
 from actions.lists import audit_page
 from actions.questions import AuditQuestion
-from handlers.dashboard.asking import AskingPage, Question
+from handlers.dashboard.asking import ABOUT_NOBODY, AskingPage, Question
 from handlers.dashboard.files import send_csv
 from handlers.dashboard.listing import ListPage
 from stores.operators import Role
@@ -60,6 +60,7 @@ class ExportAudit(AskingPage):
             button=w.button,
             action="/admin/audit/export",
             back="/admin/audit",
+            reasons=ABOUT_NOBODY,
             password=self.needs_password,
         )
 

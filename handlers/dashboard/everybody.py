@@ -4,7 +4,7 @@ import contextlib
 from typing import ClassVar
 
 from actions import revoke_everybody, undo
-from handlers.dashboard.asking import AskingPage, Question
+from handlers.dashboard.asking import ABOUT_NOBODY, AskingPage, Question
 from handlers.dashboard.page import DashboardPage
 from stores.errors import StoreTrouble
 from stores.operators import Role
@@ -27,6 +27,7 @@ class RevokeEverybody(AskingPage):
             afterwards=w.afterwards,
             button=w.button.format(sessions=sessions),
             action="/admin/everybody",
+            reasons=ABOUT_NOBODY,
             back="/admin/sessions",
             password=True,
         )

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from actions.questions import AuditQuestion, BadQuestion, LoginsQuestion, Question, UsersQuestion
 from handlers.dashboard.page import DashboardPage
+from handlers.pages import ready
 from stores.logins import BadPlace
 
 Q = TypeVar("Q", Question, UsersQuestion, LoginsQuestion, AuditQuestion)
@@ -37,6 +38,7 @@ class ListPage(DashboardPage, Generic[Q]):
     async def get(self) -> None:
         """The page that the address asks for; 400 and the filters to mend when it asks for nothing that there is."""
         given = self.given()
+        await ready(self.template)
         try:
             question: Q = self.question.of(given, self.zone)
             await self.show_page(question, given.get(AFTER))
@@ -47,6 +49,7 @@ class ListPage(DashboardPage, Generic[Q]):
         except BadPlace:
             self.set_status(400)
             self.show_list(self.question(), given, wrong=self.words.wrong.place)
+        await self.written_in_turns()
 
     async def show_page(self, question: Q, after: str | None) -> None:
         """Shows one page. Raises BadPlace."""

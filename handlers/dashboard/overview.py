@@ -15,7 +15,7 @@ class OverviewPage(DashboardPage):
         """Every figure with the moment it belongs to; what cannot be known now is said to be unknown."""
         addresses = self.settings["addresses"]
         found = await overview(self.backend, self.appids, self.backend.now(), misled=addresses.misled)
-        self.show(
+        await self.show_in_turns(
             "admin/overview.html",
             o=found,
             here=self.link("/admin/"),

@@ -90,7 +90,7 @@ class SessionPage(DashboardPage):
     async def get(self, public_id: str) -> None:
         """One session and what was done to it. Raises NoSuchSession, AmbiguousSession."""
         found = await session_detail(self.backend, self.scope, public_id.lower())
-        self.show("admin/session.html", row=found.row, events=found.deeds)
+        await self.show_in_turns("admin/session.html", row=found.row, events=found.deeds)
 
 
 class RevokeSession(AskingPage):

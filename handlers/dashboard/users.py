@@ -52,7 +52,7 @@ class _Person(DashboardPage):
     async def show_person(self, number: str, wrong: str | None = None) -> None:
         """The page, with what was wrong with a form on it."""
         found = await self.detail(number)
-        self.show(
+        await self.show_in_turns(
             "admin/user.html",
             user=found.user,
             live=found.live,

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from actions import NoSuchSession, refresh_access_token, reset_key
 from actions.lists import session_detail
-from handlers.dashboard.asking import AskingPage, Question
+from handlers.dashboard.asking import ABOUT_NOBODY, AskingPage, Question
 from handlers.refusals import NoSuchResource
 from stores.operators import Role
 from wechat.errors import WeChatTrouble
@@ -26,6 +26,7 @@ class RefreshToken(AskingPage):
             button=w.button,
             action=f"/admin/apps/{parts[0]}/refresh-token",
             back="/admin/apps",
+            reasons=ABOUT_NOBODY,
             password=self.needs_password,
         )
 

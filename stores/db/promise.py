@@ -37,11 +37,12 @@ class Database(Protocol):
         connections that logins need are theirs, so that they wait for each other and nobody for them.
         """
 
-    async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
+    async def write(self, make: Callable[[], Script[T]], *, durable: bool = True, from_reserve: bool = False) -> T:
         """Runs the script in a transaction and gives what it returns.
 
         `durable` promises that the outcome is on disk when this returns; without it the last moments may be lost to
         a power cut, which suits what nobody was told. `make` is called again when the database asks for a repeat.
+        `from_reserve` is for what ends something, and for what operators do: it must work on a full disk too.
         """
 
     async def start(self) -> None:
@@ -56,6 +57,10 @@ class Database(Protocol):
     @property
     def answers(self) -> bool:
         """Whether the last call got an answer. While it did not, a probe asks again four times a second."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it was found to take nothing new; who can be told is told to make room."""
 
     async def upgrade(self) -> list[int]:
         """Brings the schema to this version; gives the versions that were applied."""

@@ -1,71 +1,41 @@
 """SQLite in one file: reads in the loop, writes through one thread that commits many at once.
 
 A read by key takes microseconds, less than handing it to a thread would. A write waits for the disk, so it never runs
-in the loop: one thread takes everything that is waiting, commits it as one transaction and only then answers. Lists are
-read in a third thread, one at a time.
+in the loop but in the thread of stores/db/sqlite_writer.py. Lists are read in a third thread, one at a time.
 """
 
 import asyncio
 import contextlib
-import logging
 import os
-import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stores.db.copies import put_copy_aside
 from stores.db.promise import BROWSE_SECONDS, MOST_BROWSING, WRITE_SECONDS, Script, T
+from stores.db.reserve import Reserve
 from stores.db.schema import NEWEST, UPKEEP, check_version
-from stores.db.statements import Dialect, Query, Result, Row, history
+from stores.db.sqlite_writer import Job, NoRoom, Writer, kind, no_room, refuses_to_write, trouble
+from stores.db.statements import Dialect, Query, Row, history
 from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
 
-log = logging.getLogger("menshen.store")
-
-_MOST_WAITING = 5_000
-_MOST_IN_ONE_COMMIT = 256
 _BUSY_MILLISECONDS = 1_000  # another process of ours may hold the write lock for a moment
 _LISTS_CACHE_KIB = 32 * 1024  # a list looks at rows all over the file, which the usual 2 MiB never hold
-_REFUSES_TO_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 _DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
-@dataclass
-class _Job:
-    """One script on its way through the writer thread."""
-
-    make: Callable[[], Script[Any]]
-    durable: bool
-    answer: asyncio.Future[Any]
-
-
-def trouble(error: sqlite3.Error) -> StoreTrouble:
-    """Our word for an error of SQLite, whose own texts name tables and columns and no value."""
-    code = _kind(error)
-    if code in _REFUSES_TO_WRITE:
-        return StoreFull(f"SQLite cannot write: {error}")
-    if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        log.error("SQLite: %s", error)
-    return UsersAway(f"SQLite did not do it: {error}")
-
-
 def trouble_at_start(error: sqlite3.Error, path: Path) -> StoreTrouble:
-    """The same before anything is served, when a damaged file ends the start and the file is named."""
-    if _kind(error) in _DAMAGED:
+    """`trouble` before anything is served, when a damaged file ends the start and the file is named."""
+    if kind(error) in _DAMAGED:
         return WrongSchema(f"{path} is damaged ({error}): restore a backup; nothing was changed")
-    if _kind(error) in _REFUSES_TO_WRITE:
+    if no_room(error):
+        return NoRoom(f"{path} cannot be written, the disk is full: {error}")
+    if refuses_to_write(error):
         return StoreFull(f"{path} cannot be written: {error}")
     return UsersAway(f"{path} cannot be used now: {error}")
-
-
-def _kind(error: sqlite3.Error) -> int:
-    """https://www.sqlite.org/rescode.html: the low byte is the kind, the rest only details."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 class _Lists:
@@ -130,8 +100,8 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._reserve = Reserve(path)
+        self._writer: Writer | None = None
         self._reader: sqlite3.Connection | None = None
         self._writers: tuple[sqlite3.Connection, ...] = ()
         self._lists: _Lists | None = None
@@ -140,6 +110,11 @@ class Sqlite:
     def answers(self) -> bool:
         """A file is always there to be asked; each call tells for itself."""
         return True
+
+    @property
+    def full(self) -> bool:
+        """See Database.full."""
+        return self._reserve.in_use
 
     async def start(self) -> None:
         """Opens the file, for the thread as well, so that what fails there fails the start.
@@ -162,8 +137,7 @@ class Sqlite:
             opened.pop_all()
         self._reader, self._writers = reader, (durable, relaxed)
         self._lists = _Lists(lists)
-        self._thread = threading.Thread(target=self._write_on, args=self._writers, name="sqlite-writer", daemon=True)
-        self._thread.start()
+        self._writer = Writer(durable, relaxed, self._reserve)
 
     async def upgrade(self) -> list[int]:
         """Applies every version that is missing, each in one transaction, after a copy of the file was put aside."""
@@ -195,13 +169,12 @@ class Sqlite:
             raise UsersAway("the database is not open")
         return await self._lists.read(query)
 
-    async def write(self, make: Callable[[], Script[T]], *, durable: bool = True) -> T:
+    async def write(self, make: Callable[[], Script[T]], *, durable: bool = True, from_reserve: bool = False) -> T:
         """See Database.write."""
+        if self._writer is None:
+            raise UsersAway("the database is not open")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        # Counted here and not by the queue: a full one would also hold up the word to stop, and the loop with it.
-        if self._jobs.qsize() >= _MOST_WAITING:
-            raise UsersAway("too many writes are waiting")
-        self._jobs.put(_Job(make, durable, answer))
+        self._writer.put(Job(make, durable, from_reserve, answer))
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 return await answer
@@ -210,10 +183,9 @@ class Sqlite:
 
     async def close(self) -> None:
         """Lets the thread finish what it accepted, then closes the file."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.finish)
+            self._writer = None
         for connection in self._writers:
             connection.close()
         self._writers = ()
@@ -236,6 +208,15 @@ class Sqlite:
         os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def _open(self, synchronous: str) -> sqlite3.Connection:
+        """A connection; a server must be able to start on a full disk, and the files beside a database need room."""
+        while True:
+            try:
+                return self._opened(synchronous)
+            except NoRoom:
+                if not self._reserve.give():
+                    raise
+
+    def _opened(self, synchronous: str) -> sqlite3.Connection:
         with self._start_troubles(), contextlib.ExitStack() as opened:
             # The loop's thread opens and closes them all; in between each is used by one thread alone.
             connection = sqlite3.connect(
@@ -244,6 +225,7 @@ class Sqlite:
             opened.enter_context(contextlib.closing(connection))
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute("PRAGMA schema_version").fetchone()  # the first look at the file makes those beside it
             opened.pop_all()
         return connection
 
@@ -253,30 +235,6 @@ class Sqlite:
             yield
         except sqlite3.Error as error:
             raise trouble_at_start(error, self.path) from None
-
-    def _write_on(self, durable: sqlite3.Connection, relaxed: sqlite3.Connection) -> None:
-        """The writer thread: takes what is waiting, commits it, answers, until it is told to stop."""
-        stop = False
-        while not stop:
-            batch, stop = self._waiting()
-            for connection, wanted in ((durable, True), (relaxed, False)):
-                jobs = [job for job in batch if job.durable is wanted and not job.answer.cancelled()]
-                if jobs:
-                    _commit(connection, jobs)
-
-    def _waiting(self) -> tuple[list[_Job], bool]:
-        """Everything that waits now, at least one job or the word to stop."""
-        batch: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            batch.append(job)
-            if len(batch) == _MOST_IN_ONE_COMMIT:
-                return batch, False
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -301,60 +259,3 @@ def _apply_history(connection: sqlite3.Connection, path: Path) -> list[int]:
             values = {"version": number, "now": int(time.time())}
             connection.execute(UPKEEP["note_version"].text["sqlite"], values)
     return list(missing)
-
-
-def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
-    """Plays the jobs in one transaction; each gets its outcome once the commit holds, or all get the trouble."""
-    outcomes: list[Any]
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        outcomes = [_play_apart(connection, job) for job in jobs]
-        connection.execute("COMMIT")
-    except Exception as error:  # whatever it was, the thread goes on: without it nothing is ever written again
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if not isinstance(error, sqlite3.Error):
-            log.exception("a script went wrong")
-        outcomes = [trouble(error) if isinstance(error, sqlite3.Error) else UsersAway()] * len(jobs)
-    _deliver(jobs, outcomes)
-
-
-def _play_apart(connection: sqlite3.Connection, job: _Job) -> Any:
-    """One script within a savepoint: what it returned, or the exception that undid it."""
-    connection.execute("SAVEPOINT job")
-    try:
-        outcome = _play(connection, job.make())
-    except Exception as error:
-        if not connection.in_transaction:
-            raise  # a full disk makes SQLite undo the whole transaction: nobody's part of it holds
-        connection.execute("ROLLBACK TO job")
-        outcome = trouble(error) if isinstance(error, sqlite3.Error) else error
-    connection.execute("RELEASE job")
-    return outcome
-
-
-def _play(connection: sqlite3.Connection, script: Script[Any]) -> Any:
-    try:
-        query = next(script)
-        while True:
-            text, values = query.bound("sqlite")
-            done = connection.execute(text, values)
-            query = script.send(Result(done.fetchall(), max(done.rowcount, 0)))
-    except StopIteration as end:
-        return end.value
-
-
-def _deliver(jobs: list[_Job], outcomes: list[Any]) -> None:
-    def hand_over() -> None:
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            if job.answer.done():
-                continue
-            if isinstance(outcome, Exception):
-                job.answer.set_exception(outcome)
-            else:
-                job.answer.set_result(outcome)
-
-    try:
-        jobs[0].answer.get_loop().call_soon_threadsafe(hand_over)
-    except RuntimeError:
-        log.debug("the loop ended before %d writes could be answered", len(jobs))

@@ -6,11 +6,12 @@ forbids the session, the session is taken out again before its token was told to
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stores.errors import NotEmpty, SessionsAway, StoreFull, StoreTrouble
+from stores.records import Records
 from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, epitaph, tombstone
 from stores.sessions.promise import (
     CLAIM_SECONDS,
@@ -30,6 +31,7 @@ from stores.sessions.promise import (
 from stores.sessions.redis_epochs import RedisEpochs
 from stores.sessions.redis_keys import Keys
 from stores.sessions.redis_link import CALL_SECONDS, Pipeline, RedisLink
+from stores.sessions.redis_recovery import RedisRecovery
 from stores.sessions.redis_undo import A_FEW as A_FEW_TO_UNDO
 from stores.sessions.redis_undo import RedisUndo
 from stores.sessions.shared_lookup import SharedLookup
@@ -69,23 +71,24 @@ class RedisSessions:
         link: RedisLink,
         keys: Keys,
         packer: Packer,
-        all_epochs: Callable[[], Awaitable[Mapping[str, int]]],
+        records: Records,
     ) -> None:
-        """`all_epochs` reads the epochs from where they are kept for good, for a Redis that does not know them."""
+        """`records` is what SQL keeps for good, for a Redis that may have lost it."""
         self._link = link
         self._client = link.client
         self._keys = keys
         self._packer = packer
-        self._all_epochs = all_epochs
-        self._epochs = RedisEpochs(link, keys, all_epochs)
+        self._records = records
+        self._epochs = RedisEpochs(link, keys, records, RedisRecovery(link, keys, records, self._end_again))
         self._undo = RedisUndo(link, keys, packer, self._epochs)
         self._lookup: SharedLookup[_Found] = SharedLookup(self._ask)
+        self._indexed: SharedLookup[bool] = SharedLookup(self._ask_indexes)
 
     async def start(self) -> None:
         """See Sessions.start."""
         await self._link.start()
         try:
-            await self.set_epochs(await self._all_epochs())
+            await self.set_epochs(await self._records.epochs())
         except StoreTrouble:
             log.warning("the session store could not be told the epochs yet")
 
@@ -101,6 +104,7 @@ class RedisSessions:
         """See Sessions.close."""
         await self._epochs.stop()
         await self._lookup.close()
+        await self._indexed.close()
         await self._link.close()
 
     # Before a login
@@ -212,7 +216,7 @@ class RedisSessions:
         """See Sessions.find."""
         found = await self._lookup.get(session)
         if found.value is None:
-            raise SessionGone(await self._why_missing(session, now))
+            raise SessionGone(await self._why_missing(session))
         if reason := epitaph(found.value):
             raise SessionGone(reason)
         try:
@@ -234,16 +238,21 @@ class RedisSessions:
         epochs = self._epochs.read(raw)
         return [_Found(epochs, value) for value in values]
 
-    async def _why_missing(self, session: bytes, now: int) -> Reason | None:
+    async def _why_missing(self, session: bytes) -> Reason | None:
         """`expired` when the session still stands in an index; its value went by itself."""
-        pipe = self._client.pipeline(transaction=False)
-        for appid, counter in self._epochs.last.items():
-            pipe.zscore(self._keys.app(appid, counter), session[:HANDLE_BYTES])
         try:
-            scores = await self._call(pipe.execute(), _REASON_SECONDS)
+            return "expired" if await self._indexed.get(session) else None
         except StoreTrouble:
             return None
-        return "expired" if any(score is not None for score in scores) else None
+
+    async def _ask_indexes(self, ids: list[bytes]) -> list[bool]:
+        """Whether each of them stands in the index of a mini program."""
+        handles = [each[:HANDLE_BYTES] for each in ids]
+        pipe = self._client.pipeline(transaction=False)
+        for appid, counter in self._epochs.last.items():
+            pipe.zmscore(self._keys.app(appid, counter), handles)
+        of_apps = await self._call(pipe.execute(), _REASON_SECONDS)
+        return [any(scores[n] is not None for scores in of_apps) for n in range(len(ids))]
 
     async def holding(self, ids: list[bytes], now: int) -> dict[bytes, Session]:
         """See Sessions.holding."""
@@ -343,6 +352,14 @@ class RedisSessions:
             ended += await self._end_held(held, reason, now)
         return ended
 
+    async def _end_again(self, ids: Sequence[bytes], reason: Reason) -> int:
+        """Ends those that hold though they had ended. What has not come back is let alone, with what may undo it."""
+        values = await self._call(self._client.mget([self._keys.session(each[:HANDLE_BYTES]) for each in ids]))
+        found = [(self._unpacked(each[:HANDLE_BYTES], value), value) for each, value in zip(ids, values, strict=True)]
+        held = {session: value for session, value in found if session and session.id in ids}
+        await self._end_held(held, reason, now=0)
+        return len(held)
+
     async def _forbid_return(self, handles: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Nothing brings these back any more; gives what stands there now, for one may have come back just before."""
         if not handles:
@@ -422,8 +439,9 @@ class RedisSessions:
 
         A walk over all keys, which no request may cost: only the command `move` asks this, once, before any server.
         """
-        async for _ in self._client.scan_iter(match=self._keys.everything, count=1_000):
-            raise NotEmpty("it holds keys under KEY_PREFIX")
+        with self._link.troubles():
+            async for _ in self._client.scan_iter(match=self._keys.everything, count=1_000):
+                raise NotEmpty("it holds keys under KEY_PREFIX")
 
     async def every(self, now: int) -> AsyncIterator[list[Session]]:
         """All sessions that hold, a few at a time, each with the end that its index knows."""

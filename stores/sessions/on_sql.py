@@ -152,7 +152,7 @@ class SqlSessions:
         if not ids:
             return []
         with _as_sessions():
-            return await self._db.write(script)
+            return await self._db.write(script, from_reserve=True)
 
     async def restore(self, sessions: Iterable[bytes], by: str, now: int) -> list[Session]:
         """See Sessions.restore."""
@@ -172,7 +172,7 @@ class SqlSessions:
         if not ids:
             return []
         with _as_sessions():
-            return await self._db.write(script)
+            return await self._db.write(script, from_reserve=True)
 
     async def bar(self, user_id: int, generation: int) -> None:
         """See Sessions.bar. `open` reads the generation from the person's own row, in the same transaction."""
@@ -181,7 +181,7 @@ class SqlSessions:
             yield SQL["forbid_return_of_user"](user_id=user_id)
 
         with _as_sessions():
-            await self._db.write(script)
+            await self._db.write(script, from_reserve=True)
 
     async def end_some(self, user_id: int, appid: str, reason: Reason, now: int) -> list[Session] | None:
         """See Sessions.end_some."""
@@ -192,7 +192,7 @@ class SqlSessions:
             return (yield from _end_each(found, reason, now)) if found else None
 
         with _as_sessions():
-            return await self._db.write(script)
+            return await self._db.write(script, from_reserve=True)
 
     async def holding(self, ids: list[bytes], now: int) -> dict[bytes, Session]:
         """See Sessions.holding."""
@@ -261,7 +261,7 @@ class SqlSessions:
             return len(stale.rows) + (yield from _wipe_undone(now)) + (yield from _wipe_keys(now))
 
         with _as_sessions():
-            return await self._db.write(script, durable=False)
+            return await self._db.write(script, durable=False, from_reserve=True)
 
     async def close(self) -> None:
         """See Sessions.close."""

@@ -119,12 +119,28 @@ class Stash:
             return None
 
 
-def read_epochs(raw: bytes | None) -> Mapping[str, int] | None:
-    """The counters of all mini programs as Redis holds them; None when they are missing or nothing that we wrote."""
-    try:
-        found = json.loads(raw or b"")
-    except (ValueError, RecursionError):
+@dataclass(frozen=True)
+class Told:
+    """What Redis was told: the counters of all mini programs, and the name that it bore then.
+
+    A Redis under another name has started or taken over since, and may have lost what was written last.
+    """
+
+    epochs: Mapping[str, int]
+    name: str
+
+    def packed(self) -> bytes:
+        """The bytes to store."""
+        return json.dumps({"epochs": dict(self.epochs), "told": self.name}, sort_keys=True).encode("ascii")
+
+    @classmethod
+    def unpacked(cls, raw: bytes | None) -> "Told | None":
+        """What these bytes say; None when they are missing or nothing that we wrote."""
+        try:
+            found = json.loads(raw or b"")
+        except (ValueError, RecursionError):
+            return None
+        epochs, name = (found.get("epochs"), found.get("told")) if isinstance(found, dict) else (None, None)
+        if isinstance(epochs, dict) and isinstance(name, str) and all(type(each) is int for each in epochs.values()):
+            return cls(epochs, name)
         return None
-    if isinstance(found, dict) and all(type(counter) is int for counter in found.values()):
-        return found
-    return None

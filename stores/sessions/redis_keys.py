@@ -1,6 +1,7 @@
 """The names of everything that Menshen keeps in Redis, all under one hash tag so that any can share a transaction.
 
-{prefix}e                   the epochs of all mini programs, JSON; the first key of every look-up
+{prefix}e                   the epochs of all mini programs, and which Redis was told; the first key of every look-up
+{prefix}w                   when Menshen wrote here last, every few seconds: how far behind itself a Redis came back
 {prefix}s HANDLE            one session, packed; or one byte saying why it ended
 {prefix}a APPID:EPOCH       index of all sessions of a mini program: handle by the moment it expires
 {prefix}u USER:EPOCH        index of one person's sessions: the same; and `x HANDLE` for each that may be brought back
@@ -25,6 +26,7 @@ class Keys:
             b"".join(b"\\" + bytes([each]) if each in b"*?[]\\^" else bytes([each]) for each in tag) + b"*"
         )
         self.epochs = tag + b"e"
+        self.written = tag + b"w"
         self.generations = tag + b"g"
         self.outdated = tag + b"o"
 

@@ -14,13 +14,12 @@ from typing import Any, TypeVar
 # aioredis cannot be imported since Python 3.11 and is abandoned; redis.asyncio is its official successor.
 from redis import asyncio as aioredis
 from redis import exceptions
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from settings import RedisUrl
 from stores.errors import SessionsAway, StoreFull, StoreTrouble, WrongCredentials
 from stores.pulse import Pulse
 from stores.sessions.promise import Advice
+from stores.sessions.redis_pool import PatientPool
 
 log = logging.getLogger("menshen.store")
 T = TypeVar("T")
@@ -31,9 +30,7 @@ Pipeline = (
 Conflict = exceptions.WatchError  # a watched key changed: nothing was written, look again
 
 CALL_SECONDS = 0.4  # with the rest of a request this keeps a verify under 600 ms while Redis is frozen
-_SILENCE_SECONDS = 2.0  # for what no call waits for any more: a handshake under way, redis-py's own UNWATCH
 _LONGEST_SECONDS = 2.0  # for a call in a burst, while Redis answers others
-_CONNECTIONS = 16
 _OLDEST = (7, 0)  # EXPIREAT … GT
 _HOPELESS = (exceptions.AuthenticationError, exceptions.NoPermissionError)
 
@@ -43,7 +40,7 @@ class RedisLink:
 
     def __init__(self, where: RedisUrl) -> None:
         self._where = where
-        self._pool = _pool(where)
+        self._pool = PatientPool.of(where)
         self.client: Any = aioredis.Redis(connection_pool=self._pool)
         self.pulse = Pulse("the session store", self._ping, StoreTrouble)
         self._answers = 0
@@ -57,6 +54,25 @@ class RedisLink:
             raise WrongCredentials("Redis refuses the user name or password in SESSIONS") from None
         except (exceptions.RedisError, OSError):
             log.warning("starting without the session store; nobody can be let in before it answers")
+
+    @property
+    def name(self) -> str:
+        """Which past the Redis that answered last goes on with; empty when it does not say.
+
+        It changes with every restart and every fail-over, so with everything that can lose a write.
+        """
+        return self._pool.name
+
+    async def ask_name(self) -> str:
+        """The name as it is now; connections that know an older one are made anew. Raises SessionsAway."""
+        self._pool.name = await self.call(self._ask_name())
+        return self._pool.name
+
+    async def _ask_name(self) -> str:
+        try:
+            return str((await self.client.info("replication")).get("master_replid", ""))
+        except exceptions.NoPermissionError:
+            return ""
 
     async def call(self, answer: Awaitable[T], seconds: float = CALL_SECONDS) -> T:
         """What Redis answers, given up after `seconds` of silence. Raises SessionsAway, StoreFull."""
@@ -94,6 +110,8 @@ class RedisLink:
         try:
             yield
         except (exceptions.OutOfMemoryError, exceptions.ReadOnlyError) as error:
+            if isinstance(error, exceptions.ReadOnlyError):
+                self._pool.look_anew()
             raise StoreFull(type(error).__name__) from None
         except (exceptions.RedisError, OSError) as error:  # OSError holds TimeoutError too
             refused = isinstance(error, exceptions.ResponseError)
@@ -124,61 +142,6 @@ class RedisLink:
         await self.call(self.client.ping())
 
 
-class _PatientPool(aioredis.BlockingConnectionPool):
-    """Lets a handshake go on when the call that began it has run out of time; the next call finds it done.
-
-    AUTH, SELECT and the names that redis-py gives itself are a round trip each: a Redis 150 ms away would never be
-    reached if every call that gave up took its half-made connection with it.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._handshakes: dict[Any, asyncio.Task[None]] = {}
-
-    async def ensure_connection(self, connection: Any) -> None:
-        """Called by redis-py for each connection before it is used."""
-        if connection not in self._handshakes:
-            if connection.is_connected:
-                await super().ensure_connection(connection)
-                return
-            self._begin(connection)
-        await asyncio.shield(self._handshakes[connection])
-
-    async def give_up(self) -> None:
-        """Cancels the handshakes under way."""
-        handshakes = list(self._handshakes.values())
-        for handshake in handshakes:
-            handshake.cancel()
-        await asyncio.gather(*handshakes, return_exceptions=True)
-
-    def _begin(self, connection: Any) -> None:
-        handshake = asyncio.get_running_loop().create_task(super().ensure_connection(connection))
-        self._handshakes[connection] = handshake
-        handshake.add_done_callback(lambda done: self._ended(connection, done))
-
-    def _ended(self, connection: Any, handshake: asyncio.Task[None]) -> None:
-        del self._handshakes[connection]
-        if not handshake.cancelled():
-            handshake.exception()  # looked at here, so that asyncio does not complain when nobody waits any more
-
-
-def _pool(where: RedisUrl) -> _PatientPool:
-    return _PatientPool(
-        connection_class=aioredis.SSLConnection if where.tls else aioredis.Connection,
-        max_connections=_CONNECTIONS,
-        timeout=_SILENCE_SECONDS,  # the wait for a connection falls under the deadline of the call too
-        host=where.host,
-        port=where.port,
-        username=where.user or None,
-        password=where.password.reveal() or None,
-        db=where.db,
-        protocol=2,
-        socket_timeout=_SILENCE_SECONDS,  # the deadline of a call is ours, around the whole of it
-        socket_connect_timeout=_SILENCE_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 def _risks(about: dict[str, Any], where: RedisUrl) -> Iterator[Advice]:
     version = tuple(int(part) for part in str(about.get("redis_version", "0.0")).split(".")[:2])
     if version < _OLDEST:
@@ -192,6 +155,7 @@ def _risks(about: dict[str, Any], where: RedisUrl) -> Iterator[Advice]:
         yield Advice(
             "redis_evicts", f"Redis has maxmemory-policy {policy}, which logs people out. Set noeviction", policy
         )
-    if not where.password and not where.host.startswith("127.") and where.host not in ("localhost", "::1"):
+    hosts = [where.host, *(host for host, _ in where.sentinels)]
+    if not where.password and not all(host.startswith("127.") or host in ("localhost", "::1") for host in hosts):
         sentence = "Redis is asked without a password on an address that is not this machine's own"
         yield Advice("redis_open", sentence)

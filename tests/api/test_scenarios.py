@@ -1,17 +1,20 @@
-"""The ten scenarios that decide whether a login server can live with WeChat; the seventh, a push, is tested with it."""
+"""The ten scenarios that decide whether a login server can live with WeChat."""
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from backends import Backend
 from operator_at import make_operator
 from phone import Network, Phone
-from product import Product
+from product import APPID, Product
 from verdicts import refused, succeeded
 
 LOGIN, TOKEN, PHONE = "/sns/jscode2session", "/cgi-bin/stable_token", "/wxa/business/getuserphonenumber"
+PUSH_KEY = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 Phones = Callable[..., list[Phone]]
 MakeServer = Callable[..., Product]
 
@@ -61,8 +64,11 @@ async def test_d_a_rotated_secret_is_shown_to_the_operator(
     await phone.wechat.tell("rotate_secret")
     refused(await phone.login(), 502001)
     mei = await make_operator(server, network, "viewer")
-    assert "40125" in (await mei.get("/admin/apps")).text
-    assert "rid " in server.log()
+    shown = (await mei.get("/admin/apps")).text
+    assert "40125" in shown
+    found = re.search(r"rid ([0-9a-f]{8}(?:-[0-9a-f]{8}){2})", server.log())
+    assert found
+    assert found[1] in shown
 
 
 async def test_e_after_a_new_login_old_data_is_refused_and_new_data_taken(server: Product, phone: Phone) -> None:
@@ -89,6 +95,28 @@ async def test_f_a_stolen_token_costs_one_refusal_and_eight_workers_one_question
     errcodes = Counter(row["errcode"] for row in (await people[0].wechat.log())["requests"] if row["path"] == PHONE)
     assert errcodes[0] == 48
     assert set(errcodes) == {0, 40001}
+
+
+async def test_g_a_revoked_consent_clears_and_puts_out_once_and_a_forged_one_does_nothing(
+    make_server: MakeServer, phones: Phones, backend: Backend
+) -> None:
+    [phone] = phones(1, at=make_server(PUSH_TOKEN="AAAAA", PUSH_KEY=PUSH_KEY, **backend.fresh()))
+    push = {"push_token": "AAAAA", "push_key": PUSH_KEY, "push_mode": "secure"}
+    await phone.wechat.app(push_url=f"{phone.server.base}/wechat/push/{APPID}", **push)
+
+    async def revoked(**how: bool) -> list[int]:
+        told = await phone.wechat.tell("revoke", user=phone.name, revoke_info="8", **how)
+        return [answer["status"] for answer in told["answers"]]
+
+    await phone.login(phone_code=await tap(phone))
+    assert await revoked(wrongly_signed=True) == [403, 403, 403]
+    assert succeeded(await phone.me())["phone"] == "138****8000"
+    assert await revoked() == [200]
+    refused(await phone.verify(), 401002, reason="revoked")
+    assert succeeded(await phone.login())["user"]["phone"] is None
+    assert succeeded(await phone.login(phone_code=await tap(phone)))["user"]["phone"] == "138****8000"
+    assert await revoked(again=True) == [200]
+    assert succeeded(await phone.me())["phone"] == "138****8000"
 
 
 async def test_h_while_wechat_is_down_sessions_hold_and_only_logins_fail(

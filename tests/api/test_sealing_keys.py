@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from backends import Backend
+from backends import BACKENDS, Backend
 from faults.asking import run
 from operator_at import audit
 from patience import until
 from phone import Phone
 from product import Product
+from servers import MariaDB, RedisServer
 from shell import settings_of
 from verdicts import id_of, succeeded
 
@@ -42,7 +43,7 @@ async def test_a_running_server_takes_a_new_sealing_key_up_and_still_opens_the_o
     succeeded(await mei.login())
     done = await asyncio.to_thread(run, server, "key", "rotate")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "sealing key 2 is current; running servers take it up at SIGHUP\n"
+    assert done.stdout == "sealing key 2 is current; running servers seal with it after a SIGHUP\n"
     succeeded(await lan.login())
     os.kill(server.pid, signal.SIGHUP)
     await until(lambda: "sealing keys were read anew" in server.log())
@@ -53,6 +54,26 @@ async def test_a_running_server_takes_a_new_sealing_key_up_and_still_opens_the_o
     rows = [(row.deed, row.result) for row in await audit(server) if row.actor.startswith("shell:")]
     assert rows == [("key.rotate", "done")]
     assert not {key.hex() for key in load_keys(server.data_dir).sealing.values()} & set(done.stdout.split())
+
+
+@pytest.mark.gen_test
+async def test_a_server_that_was_not_told_opens_what_another_one_sealed_with_the_new_key(
+    make_server: Callable[..., Product], mariadb: MariaDB, redis_server: RedisServer, phones: Phones
+) -> None:
+    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
+    told = make_server(**stores)
+    untold = make_server(DATA_DIR=told.data_dir, **stores)
+    [mei] = phones(1, at=told)
+    await asyncio.to_thread(run, told, "key", "rotate")
+    os.kill(told.pid, signal.SIGHUP)
+    await until(lambda: "sealing keys were read anew" in told.log())
+    succeeded(await mei.login())
+    assert await sealed_with(told, mei.token) == 2
+    mei.server = untold
+    untold.never_logged.add(mei.token)
+    checked = await mei.request("POST", "/api/session-key/check", headers=mei.bearer)
+    assert succeeded(checked)["valid"] is True
+    assert "a seal names a key that this process does not know" in untold.log()
 
 
 @pytest.mark.gen_test

@@ -1,52 +1,19 @@
 """COMPAT=wafer1: a business server on Tencent's Wafer 1 server SDK asks /mina_auth/, and its phones notice nothing."""
 
-import os
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from children import Child
 from phone import Phone
 from product import Product
-from servers import program
 
-from compat.wafer_phone import HERE, WaferPhone
-
-
-class Business(Child):
-    """Somebody's server, with the SDK as it was published."""
-
-    def __init__(self, folder: Path, sdks: Path, auth_server: str) -> None:
-        super().__init__(folder)
-        self._environment = {"PATH": os.environ["PATH"], "NODE_PATH": str(sdks), "AUTH_SERVER": auth_server}
-
-    def command(self) -> Sequence[str]:
-        """Return the command line."""
-        return [str(program("node")), str(HERE / "business.js")]
-
-    def environment(self) -> Mapping[str, str]:
-        """Return the whole environment of the process."""
-        return self._environment
-
-    def ready(self) -> bool:
-        """Say whether it listens by now."""
-        return self._port() is not None
-
-    def _port(self) -> re.Match[str] | None:
-        return re.search(r"business server on port (\d+)", self.log_since_start())
-
-    @property
-    def base(self) -> str:
-        """The base URL."""
-        found = self._port()
-        assert found, "not started"
-        return f"http://127.0.0.1:{found[1]}"
+from compat.node_server import NodeServer
+from compat.wafer_phone import WaferPhone
 
 
 @pytest.fixture
-def business(dialects: Product, wafer_sdks: Path, tmp_path: Path) -> Iterator[Business]:
-    server = Business(tmp_path, wafer_sdks, f"{dialects.base}/mina_auth/")
+def business(dialects: Product, wafer_sdks: Path, tmp_path: Path) -> Iterator[NodeServer]:
+    server = NodeServer(tmp_path, wafer_sdks, "business.js", AUTH_SERVER=f"{dialects.base}/mina_auth/")
     server.start()
     yield server
     server.kill()
@@ -55,7 +22,7 @@ def business(dialects: Product, wafer_sdks: Path, tmp_path: Path) -> Iterator[Bu
 @pytest.mark.gen_test
 async def test_its_phones_log_in_are_known_are_put_out_and_log_in_again_by_themselves(
     dialects: Product,
-    business: Business,
+    business: NodeServer,
     wafer_phone: Callable[..., Awaitable[WaferPhone]],
     phones: Callable[..., list[Phone]],
 ) -> None:
@@ -78,7 +45,7 @@ async def test_its_phones_log_in_are_known_are_put_out_and_log_in_again_by_thems
 @pytest.mark.gen_test
 async def test_an_outage_does_not_make_its_phones_log_in_again(
     dialects: Product,
-    business: Business,
+    business: NodeServer,
     wafer_phone: Callable[..., Awaitable[WaferPhone]],
     phones: Callable[..., list[Phone]],
 ) -> None:

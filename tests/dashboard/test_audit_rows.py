@@ -68,6 +68,7 @@ async def test_each_deed_is_one_row_with_everything_in_it(server: Product, netwo
         row = after[0]
         found = (row.actor, row.address, row.request_id, row.deed, row.result, row.target, row.appid, row.count)
         assert (*found, row.reason, row.concerns) == wanted, path
+        assert row.role == "admin", path
         assert "a secret thought" not in str(row)
     async with process.opened(settings_of(server)) as stores:
         assert await stores.audit.verify() >= len(deeds)
@@ -94,7 +95,7 @@ async def test_each_deed_on_an_operator_is_one_row(server: Product, network: Net
         assert await admin.does(path, fields, f"operator-{n:04d}") in (200, 303), path
         [row] = [row for row in await rows(server, 10) if row.n > before]
         assert (row.actor, row.address, row.request_id) == (f"operator:{admin.name}", ADDRESS, f"operator-{n:04d}")
-        assert (row.deed, row.result, row.target, row.reason) == (deed, "done", target, reason)
+        assert (row.deed, row.result, row.target, row.reason, row.role) == (deed, "done", target, reason, "admin")
     assert (await colleague.ask("GET", "/admin/")).status == 303
 
 
@@ -108,7 +109,9 @@ async def test_the_audits_page_shows_what_happened_in_words(server: Product, net
     page = await admin.get(f"/admin/audit?actor=operator:{admin.name}")
     assert "lost or stolen phone · he called" in page.text
     assert "had ended" in page.text
+    assert f"operator:{admin.name}</a> <small>Admin</small>" in page.text
     page = await admin.get(f"/admin/audit?actor=operator:{viewer.name}&result=denied")
+    assert f"operator:{viewer.name}</a> <small>Viewer</small>" in page.text
     assert f"/admin/users/{user}/block" in page.text
     assert "a deed above the role" in page.text
     page = await admin.get(f"/admin/audit?target=session:{session}")

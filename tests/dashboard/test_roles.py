@@ -55,7 +55,7 @@ async def test_whoever_sends_a_form_above_his_role_is_refused_and_noted_each_tim
     assert [(row.deed, row.result, row.target) for row in denied] == [
         ("dashboard.role", "denied", path) for path in forbidden
     ]
-    assert all(row.address == "127.0.0.1" and row.request_id for row in denied)
+    assert all(row.address == "127.0.0.1" and row.request_id and row.role == role for row in denied)
     # Nothing of it happened.
     assert await statuses([phone]) == [200]
     assert replace(await kept(server, somebody.name), seen_at=before.seen_at) == before
@@ -176,7 +176,7 @@ async def test_a_role_that_was_taken_away_is_gone_at_the_next_click(
     assert (page.path, page.status) == ("/admin/operators", 200)
     assert (await operator.post(f"/admin/sessions/{session}/revoke", sure(), form=form)).status == 403
     assert await statuses([phone]) == [200]
-    assert [(row.deed, row.reason) for row in await rows(embedded, 2)] == [
-        ("operator.role", "viewer"),
-        ("dashboard.role", None),
+    assert [(row.deed, row.reason, row.role) for row in await rows(embedded, 2)] == [
+        ("operator.role", "viewer", "admin"),
+        ("dashboard.role", None, "viewer"),
     ]

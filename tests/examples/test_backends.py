@@ -77,6 +77,20 @@ async def test_it_says_whose_a_token_is_and_hands_on_why_it_ended(
 
 @EACH
 @pytest.mark.gen_test
+async def test_a_refusal_that_comes_as_200_is_taken_for_what_it_is(
+    language: Language, make_server: MakeServer, phones: Callable[..., list[Phone]], back_end_interpreters: None
+) -> None:
+    server = make_server(API_STATUS="wechat")
+    [phone] = phones(1, at=server)
+    await phone.login()
+    assert (await language.call(server.base, "verify", f"Bearer {phone.token}"))[0] == 200
+    await phone.logout()
+    status, body = await language.call(server.base, "verify", f"Bearer {phone.token}")
+    assert (status, body["errcode"], body["reason"]) == (401, 401002, "logged_out")
+
+
+@EACH
+@pytest.mark.gen_test
 async def test_with_a_service_key_it_learns_the_openid(
     language: Language, embedded: Product, phone: Phone, back_end_interpreters: None
 ) -> None:

@@ -26,6 +26,18 @@ class FaultyRedis(RedisServer):
         """Return the command line with the options of the test at hand."""
         return [*super().command(), *self.options]
 
+    def remember(self) -> None:
+        """Put the data of this moment aside, as a copy that lags behind has it; every write is in the file by now."""
+        shutil.rmtree(self.folder / "aside", ignore_errors=True)
+        shutil.copytree(self.folder / "appendonlydir", self.folder / "aside")
+
+    def go_back(self) -> None:
+        """Die, and start again with the data that were put aside."""
+        self.kill()
+        shutil.rmtree(self.folder / "appendonlydir")
+        shutil.copytree(self.folder / "aside", self.folder / "appendonlydir")
+        self.start()
+
     def forget(self) -> None:
         """Stop, lose all data, and start again."""
         self.stop()

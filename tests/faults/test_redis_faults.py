@@ -357,7 +357,7 @@ async def test_an_index_of_a_wrong_type_is_an_outage_and_no_defect(
     [mei] = await logged_in(phones, on_redis)
     user_id = (await mei.verify()).json["user_id"]
     with redis_that_fails.client(database_of(on_redis)) as client:
-        epochs = json.loads(client.get(EPOCHS))
+        epochs = json.loads(client.get(EPOCHS))["epochs"]
         index = b"{menshen}u%d:%d" % (user_id, epochs.get(APPID, 0))
         assert client.type(index) == b"zset"
         client.set(index, "no index")

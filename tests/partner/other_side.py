@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ import process
 from actions import Actor
 from actions.service_keys import add_key
 from stores.audit import Entry
+
+WEBHOOK_SECRET = "a-webhook-secret-of-32-characters!"
 
 
 @dataclass
@@ -128,3 +131,18 @@ def saying(status: int, body: object = None) -> Callable[[Heard], Awaitable[web.
 def names(values: Iterable[Heard]) -> list[str]:
     """The events of what was heard."""
     return [each.json["event"] for each in values]
+
+
+@asynccontextmanager
+async def told(
+    make_server: Callable[..., Product], status: int = 200, **settings: object
+) -> AsyncIterator[tuple[Product, Listener]]:
+    """A server and the back end that it tells things."""
+    listener = Listener(saying(status))
+    await listener.start()
+    server = make_server(WEBHOOK_URL=f"{listener.base}/hook", WEBHOOK_SECRET=WEBHOOK_SECRET, **settings)
+    server.never_logged |= {WEBHOOK_SECRET}
+    try:
+        yield server, listener
+    finally:
+        await listener.stop()

@@ -221,7 +221,9 @@ async def test_a_secret_that_wechat_refuses_and_guesses_at_operators_are_told_to
 async def test_a_store_that_is_away_for_a_minute_is_told_and_so_is_its_return(tmp_path: Path) -> None:
     async with robot(200, {"errcode": 0}) as (listener, outgoing):
         health = Health(None, None)  # type: ignore[arg-type]  # only noted at, never asked to look
-        backend = SimpleNamespace(now=lambda: 1_000_000, settings=SimpleNamespace(apps=()), health=health)
+        backend = SimpleNamespace(
+            db=SimpleNamespace(full=False), now=lambda: 1_000_000, settings=SimpleNamespace(apps=()), health=health
+        )
         alarms = Alarms(tmp_path, [WeCom(outgoing, Secret(listener.base))], "zh_CN", "甲")
         health.note("sessions", answers=False, now=1_000_000 - 59)
         await alarms.look(backend)  # type: ignore[arg-type]  # what a look needs of a backend
@@ -246,7 +248,7 @@ async def test_a_disk_that_is_nearly_full_is_told_and_its_relief_too(
 ) -> None:
     async with robot(200, {"errcode": 0}) as (listener, outgoing):
         backend = SimpleNamespace(now=lambda: 1_000_000, settings=SimpleNamespace(apps=()))
-        backend.health = SimpleNamespace(stores=())
+        backend.health, backend.db = SimpleNamespace(stores=()), SimpleNamespace(full=False)
         alarms = Alarms(tmp_path, [WeCom(outgoing, Secret(listener.base))], "en", "x")
         for free in (400 * 2**20, 190 * 2**20, 190 * 2**20, 2**33):
             usage = SimpleNamespace(total=2**40, used=0, free=free)

@@ -1,21 +1,19 @@
 """A proxy asks before it lets a request pass: Menshen's answer, and the site we ship in a real nginx."""
 
-import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from children import Child, free_port
+from nginx import Nginx, shipped
 from other_side import Listener, saying
 from phone import Answer, Network, Phone, WeChat
-from product import APPID, ROOT, Product
-from servers import RedisServer, program
+from product import APPID, Product
+from servers import RedisServer
 
 MakeServer = Callable[..., Product]
 Phones = Callable[..., list[Phone]]
-SITE = ROOT / "deploy" / "nginx" / "forward-auth.conf"
 FORGED = {
     "X-WX-OPENID": "oForged",
     "X-WX-APPID": "wxforged",
@@ -26,47 +24,17 @@ FORGED = {
 }
 
 
-class Nginx(Child):
-    """A private nginx with our site, in front of a Menshen and a program."""
-
-    def __init__(self, folder: Path, menshen: int, behind: int) -> None:
-        super().__init__(folder)
-        self.port = free_port()
-        site = SITE.read_text("utf-8")
-        for old, new in (("127.0.0.1:8000", menshen), ("127.0.0.1:9000", behind)):
-            assert site.count(old) == 1
-            site = site.replace(old, f"127.0.0.1:{new}")
-        site = re.sub(r"listen 80;", f"listen 127.0.0.1:{self.port};", site)
-        temporary = "".join(
-            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        as_root = "user root;" if os.geteuid() == 0 else ""
-        self._config = folder / "nginx.conf"
-        self._config.write_text(
-            f"{as_root} daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;"
-            f" events {{}} http {{ access_log off; {temporary}\n{site}\n}}\n"
-        )
-
-    def command(self) -> Sequence[str]:
-        path = program("nginx")
-        assert path is not None
-        return [path, "-e", f"{self.folder}/error.log", "-c", str(self._config)]
-
-    def ready(self) -> bool:
-        return (self.folder / "pid").exists()
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+MakeNginx = Callable[[int, int], Nginx]
 
 
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[int, int], Nginx]]:
+def nginx(tmp_path: Path) -> Iterator[MakeNginx]:
     """Start an nginx with our site: ``nginx(port_of_menshen, port_of_the_program)``."""
     made: list[Nginx] = []
 
     def make(menshen: int, behind: int) -> Nginx:
-        made.append(Nginx(tmp_path / "nginx", menshen, behind))
+        site = shipped("forward-auth.conf", {"127.0.0.1:8000": menshen, "127.0.0.1:9000": behind})
+        made.append(Nginx(tmp_path / "nginx", site))
         made[-1].start()
         return made[-1]
 
@@ -122,7 +90,7 @@ async def test_it_says_who_it_is_in_headers_and_never_answers_429(
 
 @pytest.mark.gen_test(timeout=60)
 async def test_through_nginx_the_program_is_told_who_it_is_and_no_client_can_say_so_itself(
-    make_server: MakeServer, network: Network, phones: Phones, nginx: Callable[[int, int], Nginx]
+    make_server: MakeServer, network: Network, phones: Phones, nginx: MakeNginx
 ) -> None:
     server = make_server(FORWARD_AUTH="true", TRUSTED_PROXIES="127.0.0.1/32")
     async with your_program() as behind:
@@ -147,7 +115,7 @@ async def test_through_nginx_the_program_is_told_who_it_is_and_no_client_can_say
 
 @pytest.mark.gen_test(timeout=60)
 async def test_through_nginx_whoever_is_not_logged_in_gets_our_own_401(
-    make_server: MakeServer, network: Network, phones: Phones, nginx: Callable[[int, int], Nginx]
+    make_server: MakeServer, network: Network, phones: Phones, nginx: MakeNginx
 ) -> None:
     server = make_server(FORWARD_AUTH="true", TRUSTED_PROXIES="127.0.0.1/32")
     async with your_program() as behind:
@@ -163,22 +131,11 @@ async def test_through_nginx_whoever_is_not_logged_in_gets_our_own_401(
         assert behind.heard == []
         for path in ("/_menshen_auth", "/auth", "/admin/", "/partner/introspect"):
             assert (await network.ask("GET", site.base + path)).status in (401, 404), path
-        [phone] = phones(1, at=site_of(server, site))
+        site.never_logged = server.never_logged
+        [phone] = phones(1, at=site)
         assert (await phone.login()).status == 200
         await phone.request("POST", "/api/logout", headers=phone.bearer)
         assert (await with_bearer(network, f"{site.base}/orders", phone.token)).status == 401
-
-
-class _At:
-    """A server seen through its proxy."""
-
-    def __init__(self, base: str, never_logged: set[str]) -> None:
-        self.base = base
-        self.never_logged = never_logged
-
-
-def site_of(server: Product, site: Nginx) -> _At:
-    return _At(site.base, server.never_logged)
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -186,7 +143,7 @@ async def test_through_nginx_an_outage_is_503_and_keeps_the_phone_from_logging_i
     make_server: MakeServer,
     network: Network,
     phones: Phones,
-    nginx: Callable[[int, int], Nginx],
+    nginx: MakeNginx,
     redis_server: RedisServer,
 ) -> None:
     server = make_server(FORWARD_AUTH="true", TRUSTED_PROXIES="127.0.0.1/32", SESSIONS=redis_server.url())
@@ -211,7 +168,7 @@ async def test_through_nginx_an_outage_is_503_and_keeps_the_phone_from_logging_i
 @pytest.mark.gen_test(timeout=60)
 @pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
 async def test_through_nginx_what_the_program_itself_answers_goes_through_as_it_is(
-    make_server: MakeServer, network: Network, phones: Phones, nginx: Callable[[int, int], Nginx], status: int
+    make_server: MakeServer, network: Network, phones: Phones, nginx: MakeNginx, status: int
 ) -> None:
     server = make_server(FORWARD_AUTH="true")
     async with your_program(status, {"own": status}) as behind:

@@ -26,7 +26,7 @@ async def test_it_tells_whose_token_it_is_and_nothing_else(server: Product, netw
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert answer.headers["Cache-Control"] == "no-store"
     found = answer.json
-    assert list(found) == ["active", "sub", "appid", "openid", "unionid", "iat", "exp"]
+    assert list(found) == ["active", "sub", "appid", "openid", "unionid", "iat", "exp", "person"]
     assert (found["active"], found["sub"], found["appid"]) == (True, str(user), APPID)
     assert found["openid"] == await phone.openid()
     assert found["unionid"] is None

@@ -45,6 +45,7 @@ def test_https_and_this_machine_are_good(url: str) -> None:
 @pytest.mark.parametrize(
     ("values", "missing"),
     [
+        ({"CONTENT_CHECK": "on"}, "PUBLIC_URL"),
         ({"WEBHOOK_URL": HOOK}, "WEBHOOK_SECRET"),
         ({"WEBHOOK_SECRET": SECRET}, "WEBHOOK_URL"),
         ({"ALARM_DINGTALK_SECRET": SECRET}, "ALARM_DINGTALK_URL"),

@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 from aiohttp import web
 from backends import Backend
 from operator_at import change, make_operator
-from other_side import Heard, Listener, back_end, names, saying
+from other_side import WEBHOOK_SECRET as SECRET
+from other_side import Heard, back_end, names, saying, told
 from phone import Network, Phone
 from product import APPID, Product
 from servers import MariaDB
@@ -22,22 +22,6 @@ from stores.deliveries import Delivery
 
 MakeServer = Callable[..., Product]
 Phones = Callable[..., list[Phone]]
-SECRET = "a-webhook-secret-of-32-characters!"
-
-
-@asynccontextmanager
-async def told(
-    make_server: MakeServer, status: int = 200, **settings: object
-) -> AsyncIterator[tuple[Product, Listener]]:
-    """A server and the back end that it tells things."""
-    listener = Listener(saying(status))
-    await listener.start()
-    server = make_server(WEBHOOK_URL=f"{listener.base}/hook", WEBHOOK_SECRET=SECRET, **settings)
-    server.never_logged |= {SECRET}
-    try:
-        yield server, listener
-    finally:
-        await listener.stop()
 
 
 async def kept(server: Product) -> list[Delivery]:

@@ -161,6 +161,20 @@ class TestMessages:
         assert read_message(b'{"Event":"x","List":[1],"Object":{"Event":"y"},"No":null,"Yes":true}') == {"Event": "x"}
         assert read_message(b"<xml><Event>x</Event><List><Event>y</Event></List></xml>") == {"Event": "x"}
 
+    def test_only_of_a_result_what_is_within_is_read(self) -> None:
+        wanted = {"Event": "x", "result.suggest": "pass", "result.label": "100"}
+        within = b'"result":{"suggest":"pass","label":100,"more":{"suggest":"y"}}'
+        assert read_message(b'{"Event":"x",' + within + b',"detail":[{"suggest":"y"}]}') == wanted
+        within = b"<result> <suggest>pass</suggest>\n<label>100</label><more><suggest>y</suggest></more></result>"
+        twice = b"<detail><suggest>y</suggest></detail>" * 2
+        assert read_message(b"<xml>" + twice + within + b"<Event>x</Event></xml>") == wanted
+        for wrong in (b'"result":{"suggest":"a","suggest":"b"}', b'"result":{"suggest":"\\ud800"}'):
+            with pytest.raises(Unreadable):
+                read_message(b"{" + wrong + b"}")
+        with pytest.raises(Unreadable):
+            read_message(b"<xml>" + b"<result><suggest>a</suggest></result>" * 2 + b"</xml>")
+        assert read_message(b'{"result":"pass"}') == {"result": "pass"}
+
     def test_xml_may_have_a_declaration_and_blanks_between(self) -> None:
         body = b'<?xml version="1.0" encoding="UTF-8"?>\n<xml>\n  <Event>x &amp; y</Event>\n</xml>\n'
         assert read_message(body) == {"Event": "x & y"}

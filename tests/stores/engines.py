@@ -18,6 +18,8 @@ from servers import RedisServer
 from settings import MysqlUrl, RedisUrl, SqliteUrl
 from stores.db import Database, Query, Script, Statement, open_database
 from stores.epochs import Epochs
+from stores.logins import Logins
+from stores.records import Records
 from stores.sessions import Opening, Session, SessionGone, Sessions, new_token, session_id
 from stores.sessions.on_redis import RedisSessions
 from stores.sessions.on_sql import SqlSessions
@@ -52,6 +54,7 @@ EMPTY = (
     "DELETE FROM audit",
     "DELETE FROM push_event",
     "DELETE FROM avatar",
+    "DELETE FROM held_avatar",
     "UPDATE audit_head SET n = 0, link = REPEAT(CHAR(0), 32)",
 )
 
@@ -213,24 +216,23 @@ def on_sql(name: str, where: SqliteUrl | MysqlUrl) -> House:
 
 
 def redis_sessions(
-    where: RedisUrl, epochs: Epochs, *, prefix: str = "test", key: bytes = b"k" * 32
+    where: RedisUrl, db: Database, *, prefix: str = "menshen", key: bytes = b"k" * 32
 ) -> tuple[RedisLink, RedisSessions]:
     """The engine and its link."""
     link = RedisLink(where)
-    return link, RedisSessions(link, Keys(prefix), Packer(key), epochs.all)
+    return link, RedisSessions(link, Keys(prefix), Packer(key), Records(Epochs(db), Logins(db), Users(db)))
 
 
 def on_redis(where: RedisUrl, people: SqliteUrl) -> House:
     """A house whose sessions are in Redis; nothing is connected yet."""
     db = open_database(people)
-    epochs = Epochs(db)
-    _, sessions = redis_sessions(where, epochs)
-    return House("redis", db, sessions, Users(db), epochs, lambda: on_redis(where, people))
+    _, sessions = redis_sessions(where, db)
+    return House("redis", db, sessions, Users(db), Epochs(db), lambda: on_redis(where, people))
 
 
-def redis_url(server: RedisServer, database: int) -> RedisUrl:
+def redis_url(server: RedisServer, database: int, user: str = "menshen") -> RedisUrl:
     """The setting SESSIONS as the engine takes it."""
-    return RedisUrl("127.0.0.1", server.port, "", Secret(server.password), database, tls=False)
+    return RedisUrl("127.0.0.1", server.port, user, Secret(server.password), database, tls=False)
 
 
 def script(*queries: Query) -> Callable[[], Script[None]]:

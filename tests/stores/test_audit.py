@@ -1,17 +1,21 @@
 """The audit: a row for each deed, a chain that shows every edit, two places of which one is enough."""
 
 import asyncio
+import contextlib
 import json
-from dataclasses import replace
+import sqlite3
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
 from children import free_port
-from engines import ad_hoc, script
+from engines import ad_hoc, mysql_url, script
+from servers import MariaDB
 
-from settings import MysqlUrl, Secret
+from settings import MysqlUrl, Secret, SqliteUrl
 from stores.audit import FILE_NAME, Audit, AuditAway, AuditBroken, Entry
 from stores.db import Database, open_database
+from stores.db.statements import Dialect, history
 from stores.errors import StoreTrouble
 
 pytest_plugins = ["store_fixtures"]
@@ -28,6 +32,7 @@ DEED = Entry(
     "wx1",
     3,
     "垃圾 😀",
+    role="operator",
 )
 TRIGGERS = ("audit_is_not_changed", "audit_is_not_deleted")
 
@@ -85,6 +90,8 @@ async def test_rows_added_at_once_stand_in_one_chain_without_a_gap(audit: Audit)
         "UPDATE audit SET reason = NULL WHERE n = 3",
         "UPDATE audit SET count = 99 WHERE n = 3",
         "UPDATE audit SET concerns = 1 WHERE n = 3",
+        "UPDATE audit SET role = 'admin' WHERE n = 3",
+        "UPDATE audit SET role = NULL WHERE n = 3",
         "UPDATE audit SET link = (SELECT link FROM audit_head) WHERE n = 3",
         "DELETE FROM audit WHERE n = 3",
     ],
@@ -95,6 +102,68 @@ async def test_an_edited_or_missing_row_is_named(audit: Audit, database: Databas
     with pytest.raises(AuditBroken) as broken:
         await audit.verify()
     assert broken.value.n == 3
+
+
+class TestRowsFromBeforeThereWereRoles:
+    """Version 5 of the schema brought the role; the links of older rows were made without one, and still hold."""
+
+    ROW = replace(DEED, role=None)
+    LINKS = (  # as version 4 of the schema had them
+        "37fbd72f9a09b63d5816e0a447a0645f4aede898e9aefc1b7a1a7a9f0ca3864b",
+        "141add5e7cf761fdd95bf1e73800718edffae02d5fa9d636933e57c9f833f213",
+    )
+
+    @pytest.mark.gen_test
+    async def test_they_hold_after_an_upgrade_of_sqlite_and_rows_with_a_role_follow(self, tmp_path: Path) -> None:
+        path = tmp_path / "old.db"
+        path.touch(mode=0o600)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+            for statement, values in self.of_old("sqlite"):
+                old.execute(statement.replace("%s", "?"), values)
+        await self.they_hold(open_database(SqliteUrl(path)), tmp_path)
+
+    @pytest.mark.gen_test
+    async def test_they_hold_after_an_upgrade_of_mariadb_and_rows_with_a_role_follow(
+        self, mariadb: MariaDB, tmp_path: Path
+    ) -> None:
+        where = mysql_url(mariadb.database())
+        for statement, values in self.of_old("mysql"):
+            mariadb.query(statement, values, database=where.name)
+        await self.they_hold(open_database(where), tmp_path)
+
+    @pytest.mark.gen_test
+    async def test_none_of_them_can_be_given_a_role(self, audit: Audit, database: Database) -> None:
+        await audit.add(self.ROW)
+        await change(database, "UPDATE audit SET role = 'viewer' WHERE n = 1")
+        with pytest.raises(AuditBroken):
+            await audit.verify()
+
+    async def they_hold(self, db: Database, folder: Path) -> None:
+        """Bring the database up to date, add a row, and follow the chain."""
+        await db.upgrade()
+        await db.start()
+        audit = Audit(db, folder)
+        assert await audit.verify() == 2
+        added = await audit.add(DEED)
+        assert await audit.verify() == 3
+        assert await audit.newest(3) == [added, replace(self.ROW, n=2), replace(self.ROW, n=1)]
+        await db.close()
+
+    def of_old(self, dialect: Dialect) -> list[tuple[str, tuple[object, ...]]]:
+        """A database of version 4 with two rows."""
+        tables = [part for version in (1, 2, 3, 4) for part in history(dialect)[version]]
+        links = [bytes.fromhex(link) for link in self.LINKS]
+        add = (
+            "INSERT INTO audit (n, at, actor, address, request_id, deed, result, target, appid, count, reason, "
+            "concerns, link) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        )
+        rows = [(add, (*astuple(replace(self.ROW, n=n))[:-1], link)) for n, link in enumerate(links, 1)]
+        return [
+            *((statement, ()) for statement in tables),
+            ("INSERT INTO schema_version (version, applied_at) VALUES (4, 1)", ()),
+            *rows,
+            ("UPDATE audit_head SET n = 2, link = %s", (links[-1],)),
+        ]
 
 
 @pytest.mark.gen_test

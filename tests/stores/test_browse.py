@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 
 import pytest
@@ -79,6 +80,32 @@ async def test_logins_and_the_loop_go_on_beside_slow_lists(hurried: None, databa
     assert not any(each.done() for each in slow)
     outcomes = await asyncio.gather(*slow, return_exceptions=True)
     assert {type(each) for each in outcomes} == {UsersAway}
+
+
+@pytest.mark.gen_test
+async def test_while_a_long_list_is_read_others_have_their_turn_again_and_again(database: Database) -> None:
+    hour = ad_hoc("INSERT INTO figure (appid, name, hour, n) VALUES ('wx1', 'a', 0, 1)")
+    doubled = [
+        ad_hoc(f"INSERT INTO figure (appid, name, hour, n) SELECT appid, name, hour + {2**n}, n FROM figure")  # noqa: S608  # a number of ours
+        for n in range(11)
+    ]
+    await database.write(script(hour, *doubled))
+    turns = list[float]()
+
+    async def take_turns() -> None:
+        while True:
+            turns.append(time.thread_time())  # of this thread's own work: what the neighbours do does not count
+            await asyncio.sleep(0)
+
+    taking = asyncio.ensure_future(take_turns())
+    await asyncio.sleep(0)
+    before = time.thread_time()
+    rows = await database.browse(ad_hoc("SELECT appid, name, hour, n FROM figure"))
+    whole = time.thread_time() - before
+    taking.cancel()
+    assert len(rows) == 2**11
+    longest = max(after - since for since, after in itertools.pairwise(turns))
+    assert longest < whole / 5, f"{longest:.4f} s of {whole:.4f} s at once"
 
 
 @pytest.mark.gen_test

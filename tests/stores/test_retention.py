@@ -228,7 +228,7 @@ async def test_two_processes_that_tidy_up_at_once_take_nothing_too_much(house: H
 @pytest.mark.gen_test
 async def test_while_nobody_knows_who_is_in_no_login_goes(sqlite_house: House) -> None:
     nobody = RedisUrl("127.0.0.1", 1, "", Secret(""), 0, tls=False)
-    _, away = redis_sessions(nobody, sqlite_house.epochs)
+    _, away = redis_sessions(nobody, sqlite_house.db)
     keeper = Keeper(sqlite_house)
     keeper.retention = Retention(DEFAULTS, Leftovers(sqlite_house.db), away, WEEKLY, keeper.clock)
     keeper.wait(GRACE_SECONDS + 1)

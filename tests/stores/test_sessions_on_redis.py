@@ -38,7 +38,7 @@ from values import Secret
 
 pytest_plugins = ["store_fixtures"]
 
-PREFIX = b"{test}"
+PREFIX = b"{menshen}"
 EPOCHS = PREFIX + b"e"
 
 
@@ -95,7 +95,7 @@ class TestWithoutEpochs:
         with pytest.raises(SessionsAway):
             await found(redis_house, session)
         assert not await back(redis_house, session)
-        assert json.loads(redis.get(EPOCHS) or b"") == {APPID: 1, OTHER_APPID: 0}
+        assert json.loads(redis.get(EPOCHS) or b"")["epochs"] == {APPID: 1, OTHER_APPID: 0}
 
     @pytest.mark.gen_test
     async def test_a_redis_that_came_back_poorer_ends_everybody_again(self, redis_house: House, redis: Redis) -> None:
@@ -165,7 +165,11 @@ class TestLifetimesInRedis:
         await opened(redis_house, await person(redis_house))
         keys = set(redis.scan_iter())
         assert all(key.startswith(PREFIX) for key in keys)
-        assert {key for key in keys if redis.ttl(key) == -1} == {EPOCHS, PREFIX + b"a" + APPID.encode() + b":0"}
+        assert {key for key in keys if redis.ttl(key) == -1} == {
+            EPOCHS,
+            PREFIX + b"w",
+            PREFIX + b"a" + APPID.encode() + b":0",
+        }
 
 
 class TestForeignValues:
@@ -195,7 +199,7 @@ class TestForeignValues:
         self, redis_house: House, redis_server: RedisServer, redis_database: int
     ) -> None:
         _, stranger = redis_sessions(
-            redis_url(redis_server, redis_database), redis_house.epochs, key=b"another key".ljust(32)
+            redis_url(redis_server, redis_database), redis_house.db, key=b"another key".ljust(32)
         )
         new = opening(await person(redis_house))
         await stranger.open(new, now())
@@ -207,7 +211,7 @@ class TestForeignValues:
     async def test_two_prefixes_in_one_redis_do_not_meet(
         self, redis_house: House, redis_server: RedisServer, redis_database: int
     ) -> None:
-        _, other = redis_sessions(redis_url(redis_server, redis_database), redis_house.epochs, prefix="other")
+        _, other = redis_sessions(redis_url(redis_server, redis_database, "admin"), redis_house.db, prefix="other")
         await other.start()
         new = opening(await person(redis_house))
         await other.open(new, now())
@@ -306,7 +310,7 @@ class TestATroubledRedis:
         self, redis_house: House, redis_server: RedisServer
     ) -> None:
         where = RedisUrl("127.0.0.1", redis_server.port, "", Secret("a-wrong-password"), 0, tls=False)
-        _, sessions = redis_sessions(where, redis_house.epochs)
+        _, sessions = redis_sessions(where, redis_house.db)
         with pytest.raises(WrongCredentials) as told:
             await sessions.start()
         assert "a-wrong-password" not in str(told.value)

@@ -38,7 +38,7 @@ async def swept(house: House, at: int) -> list[int]:
 
 def sealed_keys(redis: Redis) -> int:
     """How many sealed keys can be found by somebody who reads all that Redis holds."""
-    values = [redis.get(key) for key in redis.scan_iter(b"{test}s*")]
+    values = [redis.get(key) for key in redis.scan_iter(b"{menshen}s*")]
     return sum(isinstance(value, bytes) and len(value) > 1 for value in values)
 
 
@@ -104,7 +104,7 @@ class TestSealedKeys:
         assert sealed_keys(redis) == 1
         assert await fate(redis_house, old[0]) == "revoked"
         assert await holds(redis_house, kept)
-        assert not redis.exists(b"{test}o", b"{test}a" + APPID.encode() + b":0")
+        assert not redis.exists(b"{menshen}o", b"{menshen}a" + APPID.encode() + b":0")
 
     @pytest.mark.gen_test
     async def test_in_sql_they_go_when_everybody_was_put_out(self, sql_house: House) -> None:

@@ -77,7 +77,7 @@ async def kept_keys(house: House, request: pytest.FixtureRequest) -> int:
     """How many sealed keys of ended sessions somebody who reads the whole store would find."""
     if house.name == "redis":
         redis: Redis = request.getfixturevalue("redis")
-        return len(list(redis.scan_iter(b"{test}x*")))
+        return len(list(redis.scan_iter(b"{menshen}x*")))
     rows = await house.db.read(ad_hoc("SELECT id FROM session WHERE reason IS NOT NULL AND sealed_key IS NOT NULL"))
     return len(rows)
 
@@ -303,7 +303,7 @@ class TestSealedKeys:
         new = opening(await person(redis_house))
         await redis_house.sessions.open(new, now())
         await end(redis_house, new.id)
-        stashed, ended = (b"{test}" + kind + new.id[:HANDLE_BYTES] for kind in (b"x", b"s"))
+        stashed, ended = (b"{menshen}" + kind + new.id[:HANDLE_BYTES] for kind in (b"x", b"s"))
         assert new.sealed_key in (redis.get(stashed) or b"")
         assert 0 < int(str(redis.ttl(stashed))) <= UNDO_SECONDS
         assert redis.strlen(ended) == 1
@@ -331,7 +331,7 @@ class TestSealedKeys:
         try:
             assert await end(redis_house, first) == [first]
             assert await end(redis_house, other, by=None) == []
-            assert not redis.exists(b"{test}x" + other[:HANDLE_BYTES])
+            assert not redis.exists(b"{menshen}x" + other[:HANDLE_BYTES])
         finally:
             redis.config_set("maxmemory", "0")
         assert await restore(redis_house, first, other) == []
@@ -343,7 +343,7 @@ class TestSealedKeys:
     async def test_in_redis_garbage_brings_nothing_back(self, redis_house: House, redis: Redis, garbage: bytes) -> None:
         session = await opened(redis_house, await person(redis_house))
         await end(redis_house, session)
-        redis.set(b"{test}x" + session[:HANDLE_BYTES], garbage)
+        redis.set(b"{menshen}x" + session[:HANDLE_BYTES], garbage)
         assert await restore(redis_house, session) == []
 
     @pytest.mark.gen_test
@@ -351,11 +351,11 @@ class TestSealedKeys:
         mei = await person(redis_house)
         first, other = await opened(redis_house, mei), await opened(redis_house, mei)
         await end(redis_house, first, other)
-        raw = redis.get(b"{test}x" + first[:HANDLE_BYTES])
+        raw = redis.get(b"{menshen}x" + first[:HANDLE_BYTES])
         assert isinstance(raw, bytes)
         stash = Stash.unpacked(raw)
         assert stash is not None
-        redis.set(b"{test}x" + other[:HANDLE_BYTES], stash.packed())
+        redis.set(b"{menshen}x" + other[:HANDLE_BYTES], stash.packed())
         assert await restore(redis_house, first, other) == [first]
         assert not await holds(redis_house, other)
 

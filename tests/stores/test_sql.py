@@ -169,6 +169,7 @@ VALUES: dict[str, Any] = {
     "body": b"picture",
     "kind": "image/jpeg",
     "event": "user_authorization_revoke:8",
+    "trace_id": "60f96f1d-3845297a-1976a3ae",
     "no_avatar": 1,
     "no_nickname": 1,
     "no_phone": 0,

@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """One request as far as a path looks at it; `address` is the caller's."""
 
+    path: str
     method: str
     query: Mapping[str, list[bytes]] = field(repr=False)
     body: bytes = field(repr=False)
@@ -31,6 +33,12 @@ class Question:
         if not isinstance(found, dict):
             raise Refused(47001)
         return found
+
+    def form_or_fields(self) -> Mapping[str, Any]:
+        """Give the fields of a body that may be a form too; else as `fields`."""
+        if not self.body or self.body.lstrip()[:1] == b"{":
+            return self.fields()
+        return dict(parse_qsl(self.body.decode("utf-8", "replace")))
 
 
 class Refused(Exception):

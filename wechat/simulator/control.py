@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -14,14 +15,16 @@ from wechat.simulator.endpoints import ENDPOINTS
 from wechat.simulator.faults import ordered
 from wechat.simulator.fields import BadControl, Fields, required
 from wechat.simulator.phones import KINDS, NUMBER, handed_over
-from wechat.simulator.pushes import check_address, deliver, event_of, packed
+from wechat.simulator.pushes import Message, check_address, deliver, event_of, fetched, media_event, packed
+from wechat.simulator.quotas import LIMITS
 from wechat.simulator.stage import Stage
-from wechat.simulator.state import DEFAULT_APPID, DEFAULT_SECRET, App, Person
+from wechat.simulator.state import DEFAULT_APPID, DEFAULT_SECRET, App, Person, World
 from wechat.simulator.tokens import OVERLAP_SECONDS, force
 from wechat.simulator.web import SimulatorHandler, stream_of
 
 _APPID: Final = "wx[0-9a-z]{16}"
 _SECRET: Final = "[!-~]+"  # noqa: S105  # a pattern
+DOWNLOAD_FAILED: Final = -1008  # WeChat could not load the picture
 _TEN_YEARS: Final = 315_360_000
 _READ_ONLY: Final = frozenset({"log", "state"})
 _JSON_TYPE: Final = "application/json; charset=utf-8"
@@ -64,7 +67,6 @@ def _app(desk: Desk, fields: Fields) -> dict[str, Any]:
         "ip_whitelist": fields.text("ip_whitelist", 1_000, pattern="any|[0-9a-fA-F:.,]+"),
         "frozen": fields.flag("frozen"),
         "punished": fields.flag("punished"),
-        "token_daily_quota": fields.whole("token_daily_quota", 0, 1_000_000),
         "push_url": fields.text("push_url", 500, pattern="https?://[!-~]+"),
         "push_token": fields.text("push_token", 32, pattern="[0-9A-Za-z]+"),
         "push_key": fields.text("push_key", 43, shortest=43, pattern="[0-9A-Za-z]+"),
@@ -149,9 +151,35 @@ async def _revoke(desk: Desk, fields: Fields) -> dict[str, Any]:
     world = desk.stage.world
     if not again or app.appid not in world.pushed:
         world.pushed[app.appid] = event_of(world, world.person(app.appid, user), event, revoke_info)
-    answers = await deliver(packed(world, app, world.pushed[app.appid], wrongly_signed=wrongly_signed))
+    return await _pushed(world, app, world.pushed[app.appid], wrongly_signed)
+
+
+async def _pushed(world: World, app: App, message: Message, wrongly_signed: bool) -> dict[str, Any]:
+    answers = await deliver(packed(world, app, message, wrongly_signed=wrongly_signed))
     last = answers[-1]
     return {"accepted": last["status"] == 200 and last["body"] in ("", "success"), "answers": answers}
+
+
+async def _media_result(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Push WeChat's verdict on a picture, the newest unless one is named, and give what was answered.
+
+    `{"trace_id"?, "suggest"?, "errcode"?, "wrongly_signed"?}`; `suggest` is pass (assumed), review or risky. An address
+    of this machine is loaded first, as WeChat does, and when that fails the errcode is -1008.
+    """
+    world = desk.stage.world
+    trace_id = fields.text("trace_id") or next(reversed(world.media_checks), "")
+    suggest = fields.text("suggest", pattern="pass|review|risky") or "pass"
+    errcode, wrongly_signed = fields.whole("errcode", -(10**9), 10**9), bool(fields.flag("wrongly_signed"))
+    fields.end()
+    check = world.media_checks.get(trace_id)
+    if check is None:
+        raise BadControl("no picture waits for a verdict, or none with this trace_id")
+    app = _able_to_push(world.apps[check.appid])
+    status = await fetched(check.media_url) if _is_loopback(check.media_url) else 200
+    if errcode is None:
+        errcode = 0 if status == 200 else DOWNLOAD_FAILED
+    message = media_event(world, check, suggest, errcode)
+    return {"trace_id": trace_id, "errcode": errcode} | await _pushed(world, app, message, wrongly_signed)
 
 
 async def _push_check(desk: Desk, fields: Fields) -> dict[str, Any]:
@@ -159,6 +187,14 @@ async def _push_check(desk: Desk, fields: Fields) -> dict[str, Any]:
     app, wrongly_signed = _pushing_app(desk, fields), bool(fields.flag("wrongly_signed"))
     fields.end()
     return await check_address(desk.stage.world, app, wrongly_signed=wrongly_signed)
+
+
+def _quota(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """Change how often each mini program may ask a path: `{"path", "minute"?, "day"?}`; 0 is no limit."""
+    path = required("path", fields.text("path", pattern="|".join(map(re.escape, LIMITS))))
+    minute, day = fields.whole("minute", 0, 10**9), fields.whole("day", 0, 10**9)
+    fields.end()
+    return asdict(desk.stage.world.quotas.limit(path, minute or 0, day or 0))
 
 
 def _clock(desk: Desk, fields: Fields) -> dict[str, Any]:
@@ -198,6 +234,7 @@ def _state(desk: Desk, fields: Fields) -> dict[str, Any]:
         "codes": world.code_states(),
         "phone_codes": len(world.phone_codes),
         "access_tokens": len(world.issued),
+        "media_checks": [asdict(check) for check in world.media_checks.values()],
         "faults": desk.stage.faults.shown(),
         "waiting": len(desk.stage.waits),
     }
@@ -219,8 +256,10 @@ _DEEDS: Final[Mapping[str, Callable[[Desk, Fields], _Shown | Awaitable[_Shown]]]
     "fault": _fault,
     "log": _log,
     "login": _login,
+    "media_result": _media_result,
     "phone_tap": _phone_tap,
     "push_check": _push_check,
+    "quota": _quota,
     "reset": _reset,
     "revoke": _revoke,
     "rotate_secret": _rotate_secret,
@@ -280,7 +319,10 @@ def _known_app(desk: Desk, fields: Fields) -> App:
 
 
 def _pushing_app(desk: Desk, fields: Fields) -> App:
-    app = _known_app(desk, fields)
+    return _able_to_push(_known_app(desk, fields))
+
+
+def _able_to_push(app: App) -> App:
     if app.push_url is None or not app.push_token or (app.push_mode != "plain" and not app.push_key):
         raise BadControl("push_url, push_token and (but in plain mode) push_key are set by POST /_sim/app first")
     return app

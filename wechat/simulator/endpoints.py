@@ -6,7 +6,9 @@ from typing import Final
 
 from wechat.simulator.answers import PHONE_PATH, Reply, sns_success
 from wechat.simulator.asking import Question, Refused
-from wechat.simulator.business import check_text, checksession, getuserphonenumber, resetusersessionkey
+from wechat.simulator.business import checkencryptedmsg, checksession, getuserphonenumber, resetusersessionkey
+from wechat.simulator.content import media_check_async, msg_sec_check
+from wechat.simulator.own_calls import clear_quota, rid_get
 from wechat.simulator.state import CODE_SECONDS, App, LoginCode, World
 from wechat.simulator.tokens import stable_token, token
 
@@ -33,7 +35,11 @@ ENDPOINTS: Final[Mapping[str, Callable[[World, Question], Reply]]] = {
     "/wxa/checksession": checksession,
     "/wxa/resetusersessionkey": resetusersessionkey,
     PHONE_PATH: getuserphonenumber,
-    "/wxa/msg_sec_check": check_text,
+    "/wxa/business/checkencryptedmsg": checkencryptedmsg,
+    "/wxa/msg_sec_check": msg_sec_check,
+    "/wxa/media_check_async": media_check_async,
+    "/cgi-bin/clear_quota": clear_quota,
+    "/cgi-bin/openapi/rid/get": rid_get,
 }
 
 

@@ -1,11 +1,12 @@
 """What a phone is given by WeChat itself and hands on to a server: data encrypted or signed with its session key."""
 
 import base64
+import hashlib
 import json
 from typing import Any, Final
 
 from wechat.crypto import encrypted, raw_data_signature
-from wechat.simulator.state import App, Person, World
+from wechat.simulator.state import App, Person, SealedPhone, World, remember
 
 KINDS: Final = ("userinfo", "profile", "phone", "group")
 GREY_AVATAR: Final = "https://thirdwx.qlogo.cn/mmopen/vi_32/grey/132"
@@ -26,6 +27,9 @@ def handed_over(world: World, app: App, person: Person, kind: str, *, stale: boo
         secret["unionId"] = person.unionid
     iv = world.dice.randbytes(16)
     found = {"encryptedData": encrypted(key, _json(secret | told | watermark), iv), "iv": _base64(iv)}
+    if kind == "phone":
+        digest = hashlib.sha256(found["encryptedData"].encode("ascii")).hexdigest()
+        remember(world.sealed_phones, digest, SealedPhone(app.appid, world.now()))
     if kind in ("userinfo", "profile"):
         raw = _json(told).decode()
         found |= {"rawData": raw, "signature": raw_data_signature(raw, key)}

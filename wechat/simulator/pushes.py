@@ -11,14 +11,15 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
 from wechat.crypto import seal_push
 from wechat.push import key_bytes, signature
-from wechat.simulator.state import App, Person, World
+from wechat.simulator.content import verdict
+from wechat.simulator.state import App, MediaCheck, Person, World
 
 ANSWER_SECONDS: Final = 5
 TRIES: Final = 3
 SERVICE: Final = "oPushServiceOfWeChat00000000"  # the events come from it, and never from the person
 ORIGINAL_ID: Final = "gh_000000000001"
 
-Message = Mapping[str, str | int]
+Message = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +31,25 @@ class Parcel:
     content_type: str
 
 
-def event_of(world: World, person: Person, event: str, revoke_info: str) -> dict[str, str | int]:
+def event_of(world: World, person: Person, event: str, revoke_info: str) -> dict[str, Any]:
     """Write the message that WeChat sends about a person."""
-    message: dict[str, str | int] = {
-        "ToUserName": ORIGINAL_ID,
-        "FromUserName": SERVICE,
-        "CreateTime": world.now(),
-        "MsgType": "event",
-        "Event": event,
-        "OpenID": person.openid,
-        "AppID": person.appid,
-        "RevokeInfo": revoke_info,
-    }
+    message = _event(world, event, OpenID=person.openid, AppID=person.appid, RevokeInfo=revoke_info)
     if world.apps[person.appid].bound_open_platform:
         message["UnionID"] = person.unionid
     return message
+
+
+def media_event(world: World, check: MediaCheck, suggest: str, errcode: int) -> dict[str, Any]:
+    """Write the message with WeChat's verdict on a picture; it counts where `errcode` is 0."""
+    told: dict[str, Any] = {"appid": check.appid, "trace_id": check.trace_id, "version": 2}
+    found = verdict(suggest) if errcode == 0 else {}
+    errmsg = "ok" if errcode == 0 else "download error"
+    return _event(world, "wxa_media_check", **told, **found, errcode=errcode, errmsg=errmsg)
+
+
+def _event(world: World, event: str, **more: Any) -> dict[str, Any]:
+    head = {"ToUserName": ORIGINAL_ID, "FromUserName": SERVICE, "CreateTime": world.now(), "MsgType": "event"}
+    return {**head, "Event": event, **more}
 
 
 def packed(world: World, app: App, message: Message, *, wrongly_signed: bool = False) -> Parcel:
@@ -95,6 +100,12 @@ async def check_address(world: World, app: App, *, wrongly_signed: bool = False)
     return {"status": answer.code, "proved": answer.code == 200 and _text(answer) == echo}
 
 
+async def fetched(url: str) -> int | None:
+    """Give the status with which a picture can be had, as WeChat has to load it; None when nobody answers."""
+    answer = await _answer(HTTPRequest(url, follow_redirects=False))
+    return None if answer is None or answer.code == 599 else answer.code
+
+
 async def _answer(request: HTTPRequest) -> HTTPResponse | None:
     request.request_timeout = request.connect_timeout = ANSWER_SECONDS
     try:
@@ -110,8 +121,16 @@ def _text(answer: HTTPResponse) -> str:
 def _written(app: App, message: Message) -> bytes:
     if app.push_format == "json":
         return json.dumps(message, ensure_ascii=False).encode()
-    parts = (
-        f"<{name}>{value}</{name}>" if isinstance(value, int) else f"<{name}><![CDATA[{value}]]></{name}>"
-        for name, value in message.items()
-    )
-    return f"<xml>{''.join(parts)}</xml>".encode()
+    return f"<xml>{_elements(message)}</xml>".encode()
+
+
+def _elements(message: Message) -> str:
+    """Write names and values as XML; a list is its element again and again."""
+    listed = [(name, value if isinstance(value, list) else [value]) for name, value in message.items()]
+    return "".join(f"<{name}>{_element(each)}</{name}>" for name, values in listed for each in values)
+
+
+def _element(value: Any) -> str:
+    if isinstance(value, dict):
+        return _elements(value)
+    return str(value) if isinstance(value, int) else f"<![CDATA[{value}]]>"

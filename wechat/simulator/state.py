@@ -7,7 +7,9 @@ import string
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
+
+from wechat.simulator.quotas import Quotas
 
 DEFAULT_APPID: Final = "wx0000000000000001"
 DEFAULT_SECRET: Final = "simulator-secret"  # noqa: S105  # published on purpose; the real WeChat would not know it
@@ -19,6 +21,7 @@ TOKEN_SECONDS: Final = 7_200
 _ALPHANUMERIC: Final = string.digits + string.ascii_letters
 
 CodeState = Literal["fresh", "used", "refused"]
+Kept = TypeVar("Kept")
 
 
 @dataclass(slots=True)
@@ -34,7 +37,6 @@ class App:
     ip_whitelist: str | None = None  # addresses between commas; None lets every address in
     frozen: bool = False
     punished: bool = False
-    token_daily_quota: int = 2_000
     push_url: str | None = None
     push_token: str = field(default="", repr=False)
     push_key: str = field(default="", repr=False)
@@ -56,6 +58,7 @@ class Person:
     session_key_over: bool = False
     previous_key: bytes = field(default=b"", repr=False)
     reset_at: int = 0
+    seen_at: int = 0
     quota_minute: int = 0
     quota_used: int = 0
 
@@ -84,6 +87,36 @@ class PhoneCode:
     used: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class SealedPhone:
+    """A phone number that a phone was given encrypted, for which its hash is asked (WeChat: checkEncryptedData)."""
+
+    appid: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaCheck:
+    """A picture or a sound that waits for WeChat's verdict."""
+
+    trace_id: str
+    appid: str
+    media_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question that WeChat refused, as its request id brings it to light again."""
+
+    appid: str
+    path: str
+    at: int
+    query: str = field(repr=False)
+    body: str = field(repr=False)
+    answer: str
+    address: str
+
+
 @dataclass(slots=True)
 class Issued:
     """One access_token; `replaced` says that it ended because a newer one was made."""
@@ -95,11 +128,10 @@ class Issued:
 
 @dataclass(slots=True)
 class TokenLine:
-    """The access_tokens of one kind of one mini program: the current one, and how often it was asked for."""
+    """The access_tokens of one kind of one mini program: the current one, and how often a new one was forced."""
 
     current: str = field(default="", repr=False)
     day: int = 0
-    asked_today: int = 0
     forced_today: int = 0
     forced_at: int = 0
 
@@ -124,7 +156,11 @@ class World:
         self.phone_codes: dict[str, PhoneCode] = {}
         self.issued: dict[str, Issued] = {}
         self.lines: dict[tuple[str, str], TokenLine] = {}
-        self.pushed: dict[str, dict[str, str | int]] = {}
+        self.pushed: dict[str, dict[str, Any]] = {}
+        self.quotas = Quotas()
+        self.sealed_phones: dict[str, SealedPhone] = {}
+        self.media_checks: dict[str, MediaCheck] = {}
+        self.answered: dict[str, Answered] = {}
 
     def now(self) -> int:
         """Give the simulated time in epoch seconds: the real time plus what the clock was moved by."""
@@ -138,6 +174,10 @@ class World:
             self.people[appid, user] = known
         return known
 
+    def of_openid(self, openid: str) -> Person | None:
+        """Give the person of this openid, whichever mini program it is one of."""
+        return next((each for each in self.people.values() if each.openid == openid), None)
+
     def log_in(self, app: App, user: str) -> str:
         """Do what wx.login does on the phone of `user` and give the new code.
 
@@ -145,13 +185,11 @@ class World:
         younger than the app's `min_refresh_seconds` (WeChat: user-ability/signature, note 1).
         """
         person = self.person(app.appid, user)
-        now = self.now()
+        person.seen_at = now = self.now()
         if not person.session_key or now - person.session_key_at >= app.min_refresh_seconds:
             self.new_session_key(person)
         code = self.dice.choice(string.digits) + "".join(self.dice.choices(_ALPHANUMERIC, k=31))
-        self.codes[code] = LoginCode(person, person.session_key, now)
-        if len(self.codes) > CODES_KEPT:
-            del self.codes[next(iter(self.codes))]
+        remember(self.codes, code, LoginCode(person, person.session_key, now))
         return code
 
     def new_session_key(self, person: Person) -> None:
@@ -163,17 +201,15 @@ class World:
     def tap_phone(self, person: Person, number: str) -> str:
         """Do what a tap on a getPhoneNumber button does, and give the code."""
         code = self.dice.randbytes(32).hex()
-        self.phone_codes[code] = PhoneCode(person, number, self.now())
-        if len(self.phone_codes) > CODES_KEPT:
-            del self.phone_codes[next(iter(self.phone_codes))]
+        remember(self.phone_codes, code, PhoneCode(person, number, self.now()))
         return code
 
     def line(self, appid: str, kind: str) -> TokenLine:
-        """Give the access_tokens of one kind, `classic` or `stable`, with the counts of today."""
+        """Give the access_tokens of one kind, `classic` or `stable`, with the count of today's forced refreshes."""
         line = self.lines.setdefault((appid, kind), TokenLine())
         today = self.now() // 86_400
         if line.day != today:
-            line.day, line.asked_today, line.forced_today = today, 0, 0
+            line.day, line.forced_today = today, 0
         return line
 
     def issue(self, appid: str, line: TokenLine, old_lives_seconds: int) -> str:
@@ -205,6 +241,13 @@ class World:
     def code_states(self) -> dict[str, int]:
         """Count the remembered codes by state."""
         return dict(Counter(code.state for code in self.codes.values()))
+
+
+def remember(kept: dict[str, Kept], name: str, value: Kept) -> None:
+    """Keep `value` under its name; the oldest goes when there are too many."""
+    kept[name] = value
+    if len(kept) > CODES_KEPT:
+        del kept[next(iter(kept))]
 
 
 def key_text(session_key: bytes) -> str:

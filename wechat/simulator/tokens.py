@@ -19,11 +19,8 @@ def token(world: World, question: Question) -> Reply:
     """Make a new token at each call, as GET /cgi-bin/token does; the one before lives five minutes more."""
     given = {name: question.one(name) for name in ("appid", "secret", "grant_type")}
     app = _entitled(world, given, question.address)
-    line = world.line(app.appid, "classic")
-    line.asked_today += 1
-    if line.asked_today > app.token_daily_quota:
-        raise Refused(45009)
-    made = world.issue(app.appid, line, OVERLAP_SECONDS)
+    world.quotas.count(app.appid, question.path, world.now())
+    made = world.issue(app.appid, world.line(app.appid, "classic"), OVERLAP_SECONDS)
     return api_success({"access_token": made, "expires_in": world.issued[made].ends_at - world.now()}, errcode=False)
 
 
@@ -36,12 +33,13 @@ def stable_token(world: World, question: Question) -> Reply:
         raise Refused(43002)
     fields = question.fields() if question.body else {}
     app = _entitled(world, fields, question.address)
+    world.quotas.count(app.appid, question.path, world.now())
     made = _stable(world, app, fields.get("force_refresh") is True)
     return api_success({"access_token": made, "expires_in": world.issued[made].ends_at - world.now()}, errcode=False)
 
 
 def appid_of_token(world: World, question: Question) -> str:
-    """Give the mini program whose access_token came along. Raises Refused."""
+    """Give the mini program whose access_token came along, and count the question. Raises Refused."""
     given = question.one("access_token")
     if not given:
         raise Refused(41001)
@@ -52,6 +50,7 @@ def appid_of_token(world: World, question: Question) -> str:
         raise Refused(40001)
     if known.ends_at <= world.now():
         raise Refused(42001)
+    world.quotas.count(known.appid, question.path, world.now())
     return known.appid
 
 
@@ -62,7 +61,6 @@ def force(world: World, appid: str) -> str:
 
 def _stable(world: World, app: App, forced: bool) -> str:
     line, now = world.line(app.appid, "stable"), world.now()
-    line.asked_today += 1
     known = world.issued.get(line.current)
     if forced and known is not None and now - line.forced_at >= FORCED_APART_SECONDS:
         if line.forced_today >= FORCED_A_DAY:

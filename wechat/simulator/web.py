@@ -17,6 +17,7 @@ from wechat.simulator.edits import wrong_answer
 from wechat.simulator.endpoints import ENDPOINTS
 from wechat.simulator.faults import Fault
 from wechat.simulator.ledger import Asked
+from wechat.simulator.own_calls import note_refused
 from wechat.simulator.stage import Stage
 from wechat.simulator.wire import WIRES, Wire
 
@@ -96,6 +97,11 @@ class WeChatHandler(SimulatorHandler):
         else:
             await self._answer(self._right(), asked)
 
+    @property
+    def _question(self) -> Question:
+        at = self.request
+        return Question(at.path, at.method or "", at.query_arguments, at.body, at.remote_ip or "")
+
     async def post(self) -> None:
         """Answer as to a GET; whether the body counts is the path's own affair."""
         await self.get()
@@ -104,12 +110,10 @@ class WeChatHandler(SimulatorHandler):
         endpoint = ENDPOINTS.get(self.request.path)
         if endpoint is None:
             return html_page(404, "404 Not Found")
-        request = self.request
-        question = Question(request.method or "", request.query_arguments, request.body, request.remote_ip or "")
         try:
-            return endpoint(self.stage.world, question)
+            return endpoint(self.stage.world, self._question)
         except Refused as refused:
-            return error(self.stage.world, refused.errcode, request.path, refused.text)
+            return error(self.stage.world, refused.errcode, self.request.path, refused.text)
 
     async def _suffer(self, fault: Fault, asked: Asked) -> None:
         asked.fault = fault.kind
@@ -125,6 +129,7 @@ class WeChatHandler(SimulatorHandler):
 
     async def _answer(self, reply: Reply, asked: Asked) -> None:
         asked.errcode = reply.errcode
+        note_refused(self.stage.world, self._question, reply)
         await self.send(reply)
 
 
