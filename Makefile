@@ -3,8 +3,10 @@
 .PHONY: help setup run seed lists prove cluster bench test quick lint docs pictures bill licences audit lock develop packages binary trial release
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
+# The tests start our program some thousand times; where Python keeps no bytecode, each start would compile all of it.
+unexport PYTHONDONTWRITEBYTECODE
 # Two processes share the tests out by file, each with servers of its own.
-TWO := -n 2 --dist loadfile
+TWO := -n 2 --dist loadfile --durations=12 --durations-min=5
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

@@ -134,30 +134,27 @@ class Loader:
         return replace(found, cpu_us=1e6 * spent / count)
 
 
-def cpu_seconds(session: int) -> float:
-    """What all processes of a session have used so far; PHP-FPM makes a process group of its own."""
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text("ascii", "replace").rpartition(")")[2].split()
-        except OSError:  # it ended while it was looked at
-            continue
-        if int(fields[3]) == session:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS
+def cpu_seconds(root: int) -> float:
+    """What a process and all that descend from it have used so far."""
+    return sum(int(stat[11]) + int(stat[12]) for stat in _family(root).values()) / _TICKS
 
 
-def resident_bytes(session: int) -> int:
-    """What all processes of a session have in memory, each counted whole."""
-    pages = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                pages += int((folder / "statm").read_text("ascii").split()[1])
-        except OSError:
-            continue
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def resident_bytes(root: int) -> int:
+    """What a process and all that descend from it have in memory, each counted whole."""
+    return sum(int(stat[21]) for stat in _family(root).values()) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _family(root: int) -> dict[int, list[str]]:
+    """The fields of proc(5)'s stat from the state on, by process; PHP-FPM leaves its process group and its session."""
+    stats = dict[int, list[str]]()
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended while it was looked at
+            stats[int(file.parent.name)] = file.read_text("ascii", "replace").rpartition(")")[2].split()
+    found, fresh = dict[int, list[str]](), {root}
+    while fresh:
+        found |= {pid: stats[pid] for pid in fresh if pid in stats}
+        fresh = {pid for pid, stat in stats.items() if int(stat[1]) in fresh}
+    return found
 
 
 def garbage_tokens(count: int) -> list[str]:
