@@ -223,7 +223,7 @@ class TestConcerns:
         source = (Path(process.__file__).parent / "actions" / "figures.py").read_text("utf-8")
         told = set(re.findall(r'Concern\("(\w+)"', source)) | {"redis_too_old", "redis_not_persistent"}
         told |= {"redis_evicts", "redis_open"}
-        assert len(told) == 11
+        assert len(told) == 12
         for language in ("en", "zh_CN"):
             words = vars(words_in(language).warnings)
             for key in told:

@@ -84,7 +84,7 @@ class TestUndo:
         )
         assert (undone.deed, undone.result, undone.target, undone.count) == ("session.undo", "done", target, 1)
         for row in (revoked, undone):
-            assert (row.actor, row.address, row.request_id) == dataclasses.astuple(MEI)
+            assert (row.actor, row.address, row.request_id, row.role) == dataclasses.astuple(MEI)
 
     @pytest.mark.gen_test
     async def test_a_selection_ends_and_comes_back_with_one_row_each(self, server: Product, phones: Phones) -> None:
