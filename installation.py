@@ -8,13 +8,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import process
 from actions.backups import NotEmbedded, back_up, copy_keys, go_on_from, keys_beside
 from actions.doctor import Finding, examine_outside, examine_stores
-from actions.moving import Moved
-from actions.moving import move as move_all
 from commands import DONE, FAILED, Refused, ask_once, shell, table
 from settings import MysqlUrl, RedisUrl, Settings, SqliteUrl
 from stores.db.copies import CopyFailed, Found, copy_whole, look_at, look_at_old, put_in_place
@@ -23,6 +21,9 @@ from stores.keys import FILE_NAME, KeysUnreadable, make_keys
 from stores.lock import DataLock
 from stores.moving import NotTheSame
 from values import DATABASE, SESSIONS, Kind
+
+if TYPE_CHECKING:
+    from actions.moving import Moved
 
 _ELSEWHERE = (
     "the data is in MySQL: copy it with mariadb-dump --single-transaction or mysqldump --single-transaction, "
@@ -181,7 +182,9 @@ def _refusals() -> Iterator[None]:
 
 async def _move(
     settings: Settings, to_database: SqliteUrl | MysqlUrl | None, to_sessions: RedisUrl | Literal["database"] | None
-) -> Moved:
+) -> "Moved":
+    from actions.moving import move as move_all  # with the drivers of every store, which no other command needs
+
     draft = None
     if isinstance(to_database, SqliteUrl):
         draft = to_database.path.with_name(f"{to_database.path.name}.moving")

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import supervisor
 from actions import Backend, Upkeep, noted, tell_epochs
@@ -55,17 +55,15 @@ from stores.records import Records
 from stores.refused_logins import RefusedLogins
 from stores.service_keys import ServiceKeys
 from stores.sessions import Sessions
-from stores.sessions.on_redis import RedisSessions
 from stores.sessions.on_sql import SqlSessions
 from stores.sessions.packed import Packer
-from stores.sessions.redis_keys import Keys as RedisKeys
-from stores.sessions.redis_link import RedisLink
 from stores.users import Users
 from wechat.client import WeChat
 from wechat.crypto import Seal
 from wechat.simulator import Simulator
-from wire.connection import Limits
-from wire.server import WireServer
+
+if TYPE_CHECKING:
+    from wire.server import WireServer
 
 log = logging.getLogger("menshen")
 
@@ -129,6 +127,11 @@ def assemble(settings: Settings) -> Backend:
 def _sessions(settings: Settings, db: Database, keys: Keys, records: Records) -> Sessions:
     if not isinstance(settings.sessions, RedisUrl):
         return SqlSessions(db)
+    # A driver is loaded by whoever uses it: each costs a start a tenth of a second, and some MiB for good.
+    from stores.sessions.on_redis import RedisSessions
+    from stores.sessions.redis_keys import Keys as RedisKeys
+    from stores.sessions.redis_link import RedisLink
+
     link, names = RedisLink(settings.sessions), RedisKeys(settings.key_prefix)
     return RedisSessions(link, names, Packer(keys.session_mark), records)
 
@@ -297,9 +300,12 @@ class Server:
         for side, sockets in sides:
             yield Door(application, addresses, at.allowed_hosts, at.api_status, hot, side), sockets
 
-    def _server(self, door: Door) -> Listener | WireServer:
+    def _server(self, door: Door) -> "Listener | WireServer":
         """What reads requests, as the settings name it."""
         if self._settings.parser == "llhttp":
+            from wire.connection import Limits
+            from wire.server import WireServer
+
             limits = Limits(IDLE_CONNECTION_SECONDS, HEAD_SECONDS, BODY_SECONDS, STUCK_SECONDS, HEADER_BYTES)
             return WireServer(door, limits)
         return Listener(
@@ -349,7 +355,7 @@ class Server:
         self._notes.add(note)  # the loop itself keeps only weak references to tasks
         note.add_done_callback(self._notes.discard)
 
-    async def _drain(self, listeners: Sequence[Listener | WireServer]) -> None:
+    async def _drain(self, listeners: "Sequence[Listener | WireServer]") -> None:
         """Readiness is gone already; then no new connections; then what is under way may finish."""
         await asyncio.sleep(LISTENING_ON_SECONDS)
         for http in listeners:

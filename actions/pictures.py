@@ -1,25 +1,18 @@
 """Pictures from strangers: only what a decoder has read and written anew is kept, small, without anything beside it.
 
-The one room that imports Pillow. Whatever a file calls itself, its first bytes decide; what the picture says of where
-and with what it was taken is lost on purpose.
+Whatever a file calls itself, its first bytes decide; what the picture says of where and with what it was taken is lost
+on purpose.
 """
 
 import asyncio
-import io
 from concurrent.futures import ThreadPoolExecutor
-
-from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 KIND = "image/jpeg"
 MOST_PIXELS = 16_000_000  # at four bytes each what one thread may hold; a phone's own pictures are below it
 SIDE = 512
-_QUALITY = 88
 _MOST_WAITING = 16
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
-
-# Pillow's own bound warns at one size and raises at twice that; ours is judged from the header, before any decoding.
-Image.MAX_IMAGE_PIXELS = None
+MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
 
 
 class NoPicture(Exception):
@@ -49,7 +42,7 @@ class Pictures:
             raise TooManyPictures
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, made_small, body)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, _made_small, body)
         finally:
             self._waiting -= 1
 
@@ -58,33 +51,7 @@ class Pictures:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def made_small(body: bytes) -> bytes:
-    """See Pictures.small."""
-    if not body.startswith(_MAGIC):
-        raise NoPicture
-    try:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as picture:
-            _check_size(picture)
-            picture.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded no larger than needed
-            return _written_anew(picture)
-    except PictureTooLarge:
-        raise
-    except Exception:  # decoders of broken files raise whatever they like: OSError, SyntaxError, struct.error, …
-        raise NoPicture from None
+def _made_small(body: bytes) -> bytes:
+    from actions.pixels import made_small  # in the thread: loading it takes as long as a thousand verifies
 
-
-def _check_size(picture: Image.Image) -> None:
-    if picture.width * picture.height > MOST_PIXELS:
-        raise PictureTooLarge
-
-
-def _written_anew(picture: Image.Image) -> bytes:
-    """Upright, small, on white where one could see through it, and with nothing but its pixels."""
-    upright = ImageOps.exif_transpose(picture)
-    upright.thumbnail((SIDE, SIDE))
-    with_alpha = upright.convert("RGBA")
-    plain = Image.new("RGB", with_alpha.size, "white")
-    plain.paste(with_alpha, mask=with_alpha.getchannel("A"))
-    written = io.BytesIO()
-    plain.save(written, "JPEG", quality=_QUALITY)
-    return written.getvalue()
+    return made_small(body)

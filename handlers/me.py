@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import segno
-
 from actions import operators, totp
 from actions.operators import WrongCode, WrongTimezone
 from actions.passwords import SHORTEST, PasswordRefused
@@ -165,6 +163,8 @@ class Totp(OperatorPage):
             self.show("admin/totp_codes.html", codes=codes)
 
     def _form(self, secret: bytes, sealed: str, wrong: str | None) -> None:
+        import segno  # for the minute in which an operator sets this up
+
         picture = segno.make(totp.address(secret, self.operator.name), error="m")
         self.show(
             "admin/totp.html",

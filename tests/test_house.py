@@ -49,7 +49,7 @@ DOORS: dict[str, str | tuple[str, ...]] = {
     "Crypto": "wechat/crypto.py",
     "httptools": "wire/head.py",
     "uvloop": "wire/loop.py",
-    "PIL": "actions/pictures.py",
+    "PIL": "actions/pixels.py",
     "aiohttp": ("wechat/wire.py", "actions/outgoing.py"),
 }
 

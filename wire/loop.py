@@ -6,15 +6,16 @@ benchmarks/verify.py measures it: beside llhttp it saves a sixth of the processo
 import asyncio
 from collections.abc import Callable, Coroutine
 
-try:
-    import uvloop
-except ImportError:  # Windows, PyPy
-    _fast: Callable[[], asyncio.AbstractEventLoop] | None = None
-else:
-    _fast = uvloop.new_event_loop
-
 
 def run(main: Coroutine[object, object, None], parser: str) -> None:
     """Runs to its end, like asyncio.run; `parser` is the setting PARSER."""
-    with asyncio.Runner(loop_factory=_fast if parser == "llhttp" else None) as runner:
+    with asyncio.Runner(loop_factory=_fast() if parser == "llhttp" else None) as runner:
         runner.run(main)
+
+
+def _fast() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows, PyPy
+        return None
+    return uvloop.new_event_loop

@@ -10,6 +10,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -231,31 +232,34 @@ async def redis_frozen(ground: Ground, *, asked: int = 60) -> Result:
 
 @goal(7, "MariaDB frozen: login is a 503 within 2 s, verify does not notice, login is good 1 s after it goes on")
 async def mysql_frozen(ground: Ground, *, rounds: int = 3, logins: int = 10, seconds: float = 2.5) -> Result:
-    """Stop MariaDB in its tracks, and ask for logins and verifies; calm and frozen take turns, so that both meet what
-    else this machine does.
+    """Stop MariaDB in its tracks, and ask for logins and verifies; calm and frozen take turns, with as many logins, so
+    that both meet what else this machine does.
     """
     server = ground.pair()[0]
     pulse = Pulse(server, list(await ground.people(server, 20)))
-    phones = await ground.phones(server, rounds * logins)
-    wechat = phones[0].wechat
-    codes = [await each.code() for each in phones]
+    people = await ground.phones(server, 2 * rounds * logins)
+    phones, wechat = iter(people), people[0].wechat
     calm, frozen, told = list[float](), list[float](), set[int]()
     took, statuses, again = list[float](), Counter[int](), list[float]()
 
     async def good() -> bool:
         return await ok(Phone(server, wechat, ground.network).login())
 
-    for start in range(0, rounds * logins, logins):
+    async def a_while() -> list[tuple[Answer, float]]:
+        some = [(each, await each.code()) for each in islice(phones, logins)]
         pulse.take()
-        await asyncio.sleep(seconds)
+        _, *answers = await asyncio.gather(
+            asyncio.sleep(seconds), *(timed(each.login(code=code)) for each, code in some)
+        )
+        return answers
+
+    for _ in range(rounds):
+        await a_while()
         calm += pulse.take()[1]
         ground.mariadb.freeze()
-        pause = asyncio.ensure_future(asyncio.sleep(seconds))
-        some = zip(phones[start : start + logins], codes[start : start + logins], strict=True)
-        for answer, waited in await asyncio.gather(*(timed(each.login(code=code)) for each, code in some)):
+        for answer, waited in await a_while():
             took.append(waited)
             statuses[answer.status] += 1
-        await pause
         seen, during = pulse.take()
         told.update(seen)
         frozen += during
