@@ -248,9 +248,9 @@ async def mysql_frozen(ground: Ground, *, rounds: int = 3, logins: int = 10, sec
     async def a_while() -> list[tuple[Answer, float]]:
         some = [(each, await each.code()) for each in islice(phones, logins)]
         pulse.take()
-        _, *answers = await asyncio.gather(
-            asyncio.sleep(seconds), *(timed(each.login(code=code)) for each, code in some)
-        )
+        pause = asyncio.ensure_future(asyncio.sleep(seconds))
+        answers = await asyncio.gather(*(timed(each.login(code=code)) for each, code in some))
+        await pause
         return answers
 
     for _ in range(rounds):
