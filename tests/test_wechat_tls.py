@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from odd_servers import GOOD, SECRET, asking, chain, in_seconds, odd_server, on_a_loop, wechat
 
+from wechat import wire
 from wechat.errors import WeChatMisconfigured, WeChatTrouble, WeChatUnreachable
 
 pytestmark = pytest.mark.quick
@@ -199,3 +200,17 @@ async def test_two_hundred_logins_need_no_more_handshakes_than_ask_at_once(autho
                 await asyncio.gather(*logins)
         assert len(server.requests) == 200
         assert server.connections <= 5
+
+
+def test_a_machine_without_roots_of_its_own_has_those_that_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
+    assert ssl.create_default_context().get_ca_certs() == []
+    assert len(wire.verifying_context().get_ca_certs()) > 50
+
+
+def test_there_is_one_such_proof_for_all_that_goes_out() -> None:
+    root = Path(wire.__file__).parent.parent
+    rooms = (root, *(root / name for name in ("actions", "handlers", "stores", "wechat", "wire")))
+    makers = [path.name for room in rooms for path in room.glob("*.py") if "create_default_context" in path.read_text()]
+    assert makers == ["wire.py"]

@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -246,6 +247,31 @@ async def test_a_redis_200_ms_away_serves_and_one_2_s_away_is_given_up_on(
     assert seconds <= VERIFY_SECONDS
     proxy.delay_seconds = 0.0
     await until(lambda: _verifies(mei), seconds=3 * AGAIN_SECONDS)
+
+
+@pytest.mark.gen_test
+async def test_whoever_joins_a_login_that_was_given_up_gets_a_token_that_works_or_none(
+    make_server: MakeServer, redis_that_fails: FaultyRedis, proxy_to: MakeProxy, phones: Phones
+) -> None:
+    proxy = proxy_to(redis_that_fails.port)
+    product = make_server(SESSIONS=through(proxy, redis_that_fails))
+    people = await logged_in(phones, product, 30)
+    proxy.delay_seconds = 0.1  # makes the moment long in which a session that nobody waits for is taken back
+
+    async def leave_and_join(mei: Phone, seconds: float) -> bool:
+        code = await mei.code()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(mei.login(code=code), 0.05)
+        await asyncio.sleep(seconds)
+        answer = await mei.login(code=code)
+        if answer.status != 200:
+            assert answer.json["errcode"] == 40163
+            return False
+        assert (await mei.verify()).status == 200
+        return True
+
+    came_in = await asyncio.gather(*(leave_and_join(mei, 0.1 * n) for n, mei in enumerate(people)))
+    assert (came_in[0], came_in[-1]) == (True, False)  # the first joined in time, the last came when all was over
 
 
 @pytest.mark.gen_test
