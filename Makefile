@@ -6,7 +6,8 @@ PYTHON := .venv/bin/python
 # The tests start our program some thousand times; where Python keeps no bytecode, each start would compile all of it.
 unexport PYTHONDONTWRITEBYTECODE
 # Two processes share the tests out by file, each with servers of its own.
-TWO := -n 2 --dist loadfile --durations=12 --durations-min=5
+# CPython 3.11 sometimes cannot parse what pytest would quote of a failure, which ends a process: so tracebacks are plain.
+TWO := -n 2 --dist loadfile --tb=native --durations=12 --durations-min=5
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

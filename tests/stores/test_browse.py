@@ -12,6 +12,7 @@ import stores.db.mysql
 import stores.db.sqlite
 from settings import MysqlUrl, SqliteUrl
 from stores.db import Database, open_database
+from stores.db.promise import MOST_BROWSING
 from stores.errors import StoreTrouble, UsersAway
 
 pytest_plugins = ["store_fixtures"]
@@ -110,7 +111,7 @@ async def test_while_a_long_list_is_read_others_have_their_turn_again_and_again(
 
 @pytest.mark.gen_test
 async def test_more_readers_than_can_be_served_are_refused_at_once(hurried: None, database: Database) -> None:
-    slow = [asyncio.ensure_future(database.browse(ENDLESS[database.dialect])) for _ in range(60)]
+    slow = [asyncio.ensure_future(database.browse(ENDLESS[database.dialect])) for _ in range(MOST_BROWSING + 10)]
     await asyncio.sleep(0.05)
     assert sum(each.done() for each in slow) == 10
     outcomes = await asyncio.gather(*slow, return_exceptions=True)
