@@ -27,7 +27,9 @@ from actions.operators import (
 from actions.passwords import LONGEST_BYTES, SHORTEST, PasswordRefused
 from actions.sealing_keys import rotate_sealing_key
 from actions.service_keys import SCOPES, KeyRefused, add_key, revoke_key
+from addresses import DATABASE
 from settings import MysqlUrl, Settings
+from stores.audit import FILE_NAME, AuditBroken
 from stores.db import Row
 from stores.imports import WaferTables
 from stores.logins import Login
@@ -35,10 +37,10 @@ from stores.operators import LastAdmin, NameTaken, NoSuchOperator
 from stores.service_keys import KeyNameTaken, NoSuchKey
 from stores.sessions import SessionGone
 from stores.users import AmbiguousUser, NoSuchUser
-from values import DATABASE
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _PAGE = 200
+_MOST_NAMED = 20  # torn lines; the first few say when it was
 Deed = Callable[[Backend, argparse.Namespace], Coroutine[Any, Any, int]]
 
 
@@ -296,6 +298,30 @@ async def rotate(backend: Backend, _options: argparse.Namespace) -> int:
 KEY_DEEDS: Mapping[str, Deed] = {"add": new_key, "list": list_keys, "revoke": end_key, "rotate": rotate}
 
 
+# What `audit` can do
+
+
+async def verify_audit(backend: Backend, _options: argparse.Namespace) -> int:
+    """Follows the chain of the audit, and says what its copy in the file lacks."""
+    try:
+        rows = await backend.audit.verify()
+        copied = await backend.audit.copied()
+    except AuditBroken as broken:
+        raise Refused(f"the chain is broken at {broken}") from None
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}") from None
+    print(f"the chain holds: {counted(rows, 'row')}")
+    if copied.alone:
+        warn([f"{counted(copied.alone, 'row')} of {FILE_NAME}: the database was away, so the chain does not hold them"])
+    if copied.torn:
+        lines = ", ".join(map(str, copied.torn[:_MOST_NAMED])) + (", …" if copied.torn[_MOST_NAMED:] else "")
+        warn([f"torn lines of {FILE_NAME}, as a full disk or a power cut leaves them: {lines}"])
+    return DONE
+
+
+AUDIT_DEEDS: Mapping[str, Deed] = {"verify": verify_audit}
+
+
 # What `import` can do
 
 
@@ -421,6 +447,12 @@ def counted(n: int, noun: str) -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Prints each on a line of its own where errors go."""
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
 
 
 def table(columns: list[str], rows: Iterable[Row], *, as_json: bool) -> None:

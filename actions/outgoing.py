@@ -6,10 +6,12 @@ size of an answer is left to the other side (OWASP ASVS 12.3.2, 15.3.2).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from wechat.wire import verifying_context
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CONNECT_SECONDS = 3.0
 WHOLE_SECONDS = 10.0
@@ -38,6 +40,8 @@ class Outgoing:
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Sends it once. Raises NotSent."""
+        import aiohttp  # here, because most commands send nothing and a start is quicker without it
+
         try:
             # Raised below, outside the except block, because aiohttp's errors hold the URL.
             async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
@@ -48,8 +52,10 @@ class Outgoing:
             why = type(error).__name__
         raise NotSent(why)
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> "aiohttp.ClientSession":
         """The one session, made at the first call because aiohttp wants a running loop for it."""
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=20, force_close=True, ssl=verifying_context(self._cafile)),
@@ -67,7 +73,7 @@ class Outgoing:
             await self._session.close()
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _body(response: "aiohttp.ClientResponse") -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

@@ -1,6 +1,7 @@
 """Every URL of the product on one page, grouped by who is calling."""
 
 import re
+from functools import cache
 from typing import Any
 
 from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_body_config
@@ -43,6 +44,7 @@ from handlers.dashboard import (
 )
 from handlers.operator_page import NoRoom, OperatorPage
 from handlers.pages import NoPage, StaticFiles
+from stores.figures import UNTRUSTED_PROXY
 from wechat.simulator import Simulator
 
 ROUTES: list[tuple[str, type[Handler]]] = [
@@ -149,6 +151,7 @@ def make_application(
     # The one path that takes a multipart body reads it by itself; Tornado would parse them for every handler
     # (CVE-2025-67726 and its kin).
     set_parse_body_config(ParseBodyConfig(multipart=ParseMultipartConfig(enabled=False)))
+    addresses.on_misled = lambda: backend.figures.count("", UNTRUSTED_PROXY, backend.now())  # `doctor` reads it
     given = {"backend": backend, "traffic": traffic}
     paths = [*compat.routes(backend.settings.compat), *ROUTES]
     routes: list[Any] = [(path, handler, given) for path, handler in paths]
@@ -164,7 +167,7 @@ def make_application(
         default_handler_args=given,
         log_function=log_request,
         own_pages=OWN_PAGES,
-        openapi=encoded(openapi.document(ROUTES)),
+        openapi=cache(lambda: encoded(openapi.document(ROUTES))),  # made when somebody asks
         addresses=addresses,
         autoescape=None,
     )

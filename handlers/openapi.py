@@ -46,8 +46,8 @@ class OpenApi(ApiHandler):
     """GET /openapi.json"""
 
     def get(self) -> None:
-        """The description, as make_application has made it once."""
-        self.finish(self.application.settings["openapi"])
+        """The description; make_application says of which routes."""
+        self.finish(self.application.settings["openapi"]())
 
     head = get
 

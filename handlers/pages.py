@@ -9,14 +9,16 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tornado.httputil import HTTPServerRequest, url_concat
 from tornado.web import StaticFileHandler
 
 from handlers.base import Handler, Intake, row_for
 from handlers.refusals import CrossOrigin, NoSuchResource, headers
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 _ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = _ROOT / "templates"
@@ -42,15 +44,31 @@ PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-# A word that is missing must fail loudly in a test, not be an empty place on a page.
-_templates = Environment(
-    loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
+
+@cache
+def _template(name: str) -> "Template":
+    """A template of templates/, ready to be filled in."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> "Environment":
+    # Loaded with the first page: a start is quicker without it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # A word that is missing must fail loudly in a test, not be an empty place on a page.
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 async def ready(template: str) -> None:
     """Makes a template ready for use, which takes longer the first time than a turn of the loop may."""
-    await asyncio.to_thread(_templates.get_template, template)
+    await asyncio.to_thread(_template, template)
 
 
 @cache
@@ -138,7 +156,7 @@ class PageHandler(Handler):
         self.set_header("Vary", "Accept-Language")
         words = words_in(language)
         given = {"words": words, "lang": _TAGS[language], "link": self.link, **values}
-        self._page = _templates.get_template(template).generate(**given)
+        self._page = _template(template).generate(**given)
 
     async def show_in_turns(self, template: str, **values: object) -> None:
         """As `show`, for a page that takes long to write."""

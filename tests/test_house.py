@@ -15,13 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A room imports only from lower floors; neighbours on a floor do not know each other.
 FLOORS = {
-    "server": 5,
-    "commands": 4,
-    "installation": 4,
-    "host": 4,
-    "supervisor": 0,
-    "process": 4,
-    "workers": 4,
+    "server": 4,
     "handlers": 3,
     "actions": 2,
     "stores": 1,
@@ -32,8 +26,9 @@ FLOORS = {
 }
 # Files that belong to a room without standing in its folder.
 ANNEXES = {
-    "values": "settings",
-    **dict.fromkeys(("journal", "commands", "installation", "host", "process", "supervisor", "workers"), "server"),
+    **dict.fromkeys(("values", "addresses", "disagreements"), "settings"),
+    **dict.fromkeys(("commands", "installation", "host", "options", "process", "workers"), "server"),
+    **dict.fromkeys(("serving", "starting", "supervisor"), "server"),
 }
 # Guests may use every room, and no room may use a guest.
 GUESTS = {"tests", "benchmarks", "examples", "deploy"}
@@ -50,7 +45,7 @@ DOORS: dict[str, str | tuple[str, ...]] = {
     "httptools": "wire/head.py",
     "uvloop": "wire/loop.py",
     "PIL": "actions/pixels.py",
-    "aiohttp": ("wechat/wire.py", "actions/outgoing.py"),
+    "aiohttp": ("wechat/connections.py", "actions/outgoing.py"),
 }
 
 MAY_ROLL_DICE = "wechat/simulator/"

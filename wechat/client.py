@@ -115,6 +115,10 @@ class WeChat:
         """How many logins are waiting for WeChat in this process."""
         return self._waiting
 
+    async def open(self) -> None:
+        """Loads what the first question needs, so that it need not wait for it."""
+        await self._wire.open()
+
     def use(self, apps: Mapping[str, App]) -> None:
         """Takes up new AppSecrets or mini programs at once; questions under way finish with what they started with."""
         self._apps = dict(apps)
