@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+import development
 import host
 import installation
 import process
@@ -74,13 +75,6 @@ def serve(options: argparse.Namespace) -> int:
     import starting  # here, because no other command needs what answers requests, and each is quicker without it
 
     return starting.serve(options)
-
-
-def simulate(options: argparse.Namespace) -> int:
-    """Runs the WeChat simulator alone."""
-    import starting
-
-    return starting.simulate(options)
 
 
 def show_settings(options: argparse.Namespace) -> int:
@@ -177,7 +171,7 @@ def version(_options: argparse.Namespace) -> int:
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "serve": serve,
-    "simulate": simulate,
+    "simulate": development.simulate,
     "settings": show_settings,
     "upgrade": upgrade,
     "sessions": sessions,

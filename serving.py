@@ -26,9 +26,9 @@ from process import REREAD, START, STOP, opened
 from settings import Settings
 from stores.errors import StoreTrouble
 from stores.keys import load_keys
-from wechat.simulator import Simulator
 
 if TYPE_CHECKING:
+    from wechat.simulator import Simulator
     from wire.server import WireServer
 
 log = logging.getLogger("menshen")
@@ -71,7 +71,7 @@ class Server:
         self._writes_down = writes_down
         self._notes: set[asyncio.Task[None]] = set()
 
-    async def run(self, ready: Callable[[Backend], None], simulator: Simulator | None = None) -> None:
+    async def run(self, ready: Callable[[Backend], None], simulator: "Simulator | None" = None) -> None:
         """Serves until SIGTERM or SIGINT; `ready` is called when requests are answered."""
         async with opened(self._settings) as backend:
             upkeep = Upkeep(backend)
@@ -108,7 +108,7 @@ class Server:
             look_at_own(backend, self._traffic)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _doors(self, backend: Backend, simulator: Simulator | None) -> Iterator[tuple[Door, list[socket.socket]]]:
+    def _doors(self, backend: Backend, simulator: "Simulator | None") -> Iterator[tuple[Door, list[socket.socket]]]:
         """One for everybody, or one for phones and one for operators."""
         at = self._settings
         addresses = Addresses(at.trusted_proxies)

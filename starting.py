@@ -1,17 +1,16 @@
-"""How `serve` gets going: what is served, on which sockets, by how many processes; and the simulator alone."""
+"""How `serve` gets going: with which settings, on which sockets, by how many processes."""
 
 import argparse
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import resource
 import socket
-from collections.abc import Container, Iterator
-from ipaddress import ip_address
+from collections.abc import Container
 
 from tornado.netutil import bind_sockets
 
+import development
 import journal
 import process
 import supervisor
@@ -21,9 +20,8 @@ from handlers.meter import Meter
 from options import given
 from process import REREAD, START, STOP
 from serving import Server
-from settings import App, Loaded, Secret, Settings, is_loopback
+from settings import Loaded, Settings
 from stores.keys import make_keys
-from wechat.simulator import DEFAULT_APPID, DEFAULT_SECRET, Simulator
 from wire import loop
 from workers import Workers
 
@@ -32,7 +30,7 @@ def serve(options: argparse.Namespace) -> int:
     """Serves the API until it is told to stop."""
     loaded = given(options)
     settings = _to_serve(loaded, options)
-    warn([*loaded.warnings, *_unused(loaded, options)])
+    warn([*loaded.warnings, *development.unused(loaded, options)])
     _leave_no_core()
     try:
         _make_ready(settings)
@@ -50,7 +48,7 @@ def serve(options: argparse.Namespace) -> int:
         print(f"dashboard at {base}/admin/", flush=True)
     if settings.workers > 1:
         return _serve_several(settings, options, sockets, own)
-    return _serve_one(settings, options, sockets, own, simulated=_with_simulator(loaded, options))
+    return _serve_one(settings, options, sockets, own, simulated=development.with_simulator(loaded, options))
 
 
 def _bound(address: str, port: int) -> list[socket.socket]:
@@ -58,19 +56,6 @@ def _bound(address: str, port: int) -> list[socket.socket]:
         return bind_sockets(port, address)
     except OSError as error:
         raise Refused(f"cannot listen on {address} port {port}: {error.strerror}") from None
-
-
-def simulate(options: argparse.Namespace) -> int:
-    """Runs the WeChat simulator alone."""
-
-    async def run() -> None:
-        simulator = Simulator()
-        print(f"WeChat simulator at {_listen(simulator, options.address, options.port)}", flush=True)
-        await asyncio.Event().wait()
-
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run())
-    return DONE
 
 
 def _leave_no_core() -> None:
@@ -124,12 +109,10 @@ def _serve_one(
             _announce(sockets, playground=simulated)
 
     async def run() -> None:
-        simulator = Simulator() if simulated else None
-        at = settings
-        if simulator:
-            base = _listen(simulator, "127.0.0.1", settings.simulator_port)
+        simulator, at = None, settings
+        if simulated:
+            simulator, base = development.simulator("127.0.0.1", settings.simulator_port)
             at = dataclasses.replace(settings, wechat_base=base)
-            print(f"WeChat simulator at {base}", flush=True)
         reread = functools.partial(_reread, options)
         server = Server(at, sockets, reread, writes_down, own_sockets=own, meter=meter)
         await server.run(ready, simulator)
@@ -168,18 +151,9 @@ def _announce(sockets: list[socket.socket], *, playground: bool) -> None:
     supervisor.tell_ready()
 
 
-def _listen(simulator: Simulator, address: str, port: int) -> str:
-    try:
-        return simulator.listen(address, port)
-    except ValueError as error:
-        raise Refused(str(error)) from None
-    except OSError as error:
-        raise Refused(f"the simulator cannot listen on port {port}: {error.strerror}") from None
-
-
 def _to_serve(loaded: Loaded, options: argparse.Namespace) -> Settings:
     """What to serve with, at the start and at each SIGHUP alike. Raises Refused when no mini program would be left."""
-    return _for_development(loaded, lan=options.lan) if options.dev else _for_production(loaded.settings)
+    return development.for_development(loaded, lan=options.lan) if options.dev else _for_production(loaded.settings)
 
 
 def _for_production(settings: Settings) -> Settings:
@@ -191,50 +165,5 @@ def _for_production(settings: Settings) -> Settings:
     return settings
 
 
-def _with_simulator(loaded: Loaded, options: argparse.Namespace) -> bool:
-    return bool(options.dev) and not loaded.is_set("wechat_base")
-
-
-def _unused(loaded: Loaded, options: argparse.Namespace) -> Iterator[str]:
-    """What is set and has no effect with --dev, one sentence each."""
-    if _with_simulator(loaded, options) and loaded.settings.apps:
-        named = ", ".join(app.appid for app in loaded.settings.apps)
-        yield f"APPID is not used: --dev without WECHAT_BASE serves the simulator's mini program, not {named}"
-    if options.dev and loaded.settings.workers > 1:
-        yield f"--dev serves with one process: WORKERS={loaded.settings.workers} is not used"
-
-
-def _for_development(loaded: Loaded, *, lan: bool) -> Settings:
-    """One process with the simulator's own mini program, unless others are set together with a WeChat to ask."""
-    settings = dataclasses.replace(loaded.settings, workers=1)
-    if not is_loopback(settings.address) and not lan:
-        raise Refused(f"--dev serves only this machine, and ADDRESS is {settings.address}: leave one of them out")
-    if not settings.allowed_hosts and not lan:
-        # A page elsewhere may point its own name at 127.0.0.1 and would then be let in as the playground itself.
-        settings = dataclasses.replace(settings, allowed_hosts=("127.0.0.1", "localhost", "[::1]"))
-    if loaded.is_set("wechat_base") and settings.apps:
-        return settings
-    app = App(DEFAULT_APPID, Secret(DEFAULT_SECRET), "simulator", settings.push_token, settings.push_key)
-    # Settings puts APPID first among the apps, whenever one is made; without it the simulator's app is the only one.
-    return dataclasses.replace(settings, appid=None, appsecret=None, apps=(app,))
-
-
 def _addresses(settings: Settings, options: argparse.Namespace) -> list[str]:
-    return [settings.address, _private_address()] if options.dev and options.lan else [settings.address]
-
-
-def _private_address() -> str:
-    """This machine's address on its own network. Raises Refused when it has none, or a public one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # a documentation address; no packet is sent by connecting UDP
-            address = str(probe.getsockname()[0])
-        except OSError:
-            address = ""
-    if not address or is_loopback(address) or not _is_private(address):
-        raise Refused("--lan found no private address of this machine to serve a phone on")
-    return address
-
-
-def _is_private(address: str) -> bool:
-    return ip_address(address).is_private
+    return [settings.address, development.private_address()] if options.dev and options.lan else [settings.address]

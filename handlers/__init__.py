@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_body_config
 from tornado.web import Application, RequestHandler
@@ -19,7 +19,6 @@ from handlers import (
     miniprogram,
     openapi,
     partner,
-    playground,
     push,
     signin,
     wechat_data,
@@ -45,7 +44,9 @@ from handlers.dashboard import (
 from handlers.operator_page import NoRoom, OperatorPage
 from handlers.pages import NoPage, StaticFiles
 from stores.figures import UNTRUSTED_PROXY
-from wechat.simulator import Simulator
+
+if TYPE_CHECKING:
+    from wechat.simulator import Simulator
 
 ROUTES: list[tuple[str, type[Handler]]] = [
     # A mini program on a phone
@@ -145,7 +146,7 @@ OWN_PAGES = tuple(
 
 
 def make_application(
-    backend: Backend, traffic: Traffic, addresses: Addresses, simulator: Simulator | None
+    backend: Backend, traffic: Traffic, addresses: Addresses, simulator: "Simulator | None"
 ) -> Application:
     """The application behind the door; with a simulator in this process it has the playground too."""
     # The one path that takes a multipart body reads it by itself; Tornado would parse them for every handler
@@ -156,6 +157,8 @@ def make_application(
     paths = [*compat.routes(backend.settings.compat), *ROUTES]
     routes: list[Any] = [(path, handler, given) for path, handler in paths]
     if simulator:
+        from handlers import playground  # here, because other servers start quicker without it
+
         routes = [
             (r"/", playground.Playground, given),
             (r"/playground/wx-login", playground.WxLogin, given | {"simulator": simulator}),

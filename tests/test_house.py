@@ -28,7 +28,7 @@ FLOORS = {
 ANNEXES = {
     **dict.fromkeys(("values", "addresses", "disagreements"), "settings"),
     **dict.fromkeys(("commands", "installation", "host", "options", "process", "workers"), "server"),
-    **dict.fromkeys(("serving", "starting", "supervisor"), "server"),
+    **dict.fromkeys(("development", "serving", "starting", "supervisor"), "server"),
 }
 # Guests may use every room, and no room may use a guest.
 GUESTS = {"tests", "benchmarks", "examples", "deploy"}
