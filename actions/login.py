@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from actions.apps import one_of_ours
@@ -21,7 +22,7 @@ from actions.unknown_tokens import WINDOW_SECONDS
 from actions.webhooks import event, named
 from stores.errors import SessionsAway, StoreTrouble, UsersAway
 from stores.logins import Login, sortable
-from stores.sessions import Opening, PersonChanged, Session, new_token, session_id
+from stores.sessions import Opening, PersonChanged, Session, session_id
 from stores.users import NoSuchUser, Seen, User
 from wechat.answers import Identity
 from wechat.crypto import person_mark
@@ -50,6 +51,18 @@ class CodeSpent(Exception):
         self.cause = cause
 
 
+@lru_cache(10_000)
+def limited_as(address: str) -> str:
+    """What limits count for an address; all that are none count together."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(found, IPv6Address):
+        return str(ip_network((int(found), 64), strict=False).network_address)
+    return str(found)
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks, as far as the request tells; none of it is proof of anything. `address` is an IP address."""
@@ -64,13 +77,7 @@ class Caller:
     @property
     def limited_as(self) -> str:
         """What limits count: the address, or the /64 that one IPv6 customer has to himself."""
-        try:
-            address = ip_address(self.address)
-        except ValueError:
-            return "unknown"
-        if isinstance(address, IPv6Address):
-            return str(ip_network((int(address), 64), strict=False).network_address)
-        return str(address)
+        return limited_as(self.address)
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,7 @@ async def _see(backend: Backend, appid: str, identity: Identity) -> Seen:
 async def _open_session(
     backend: Backend, seen: Seen, identity: Identity, caller: Caller, old: bytes | None
 ) -> LoggedIn:
-    token = new_token()
+    token = backend.sessions.new_token(seen.user.id)
     opening = _opening(backend, seen.user, token, identity, old)
     opened = await backend.sessions.open(opening, opening.created_at)
     backend.logins.opened(_facts(opened.session, caller))

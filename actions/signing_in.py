@@ -12,11 +12,11 @@ import re
 import secrets
 import unicodedata
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 
 from actions import totp
 from actions.backend import Backend
 from actions.deeds import Actor, entry_of
+from actions.login import limited_as
 from actions.passwords import TooManyHashes
 from stores.attempts import Counter
 from stores.operators import Arrival, NoSuchOperator, Operator, OperatorSession, Proofs, SignedOut
@@ -78,7 +78,7 @@ def new_secret() -> str:
 
 def secret_id(token: str | None) -> bytes | None:
     """What is kept of a token, or None for what cannot be one."""
-    return hashlib.sha256(token.encode("ascii")).digest() if token and _TOKEN.fullmatch(token) else None
+    return _id(token) if token and _TOKEN.fullmatch(token) else None
 
 
 def plain_name(name: str) -> str:
@@ -249,7 +249,7 @@ _EVERYBODY = _Patience(200, 5, 5, 600)
 
 
 def _shared(browser: Browser) -> tuple[Counter, ...]:
-    return (_counter("address", _network(browser.address), _ADDRESS), _counter("everybody", "", _EVERYBODY))
+    return (_counter("address", limited_as(browser.address), _ADDRESS), _counter("everybody", "", _EVERYBODY))
 
 
 def _counter(kind: str, what: str, patience: _Patience) -> Counter:
@@ -258,12 +258,3 @@ def _counter(kind: str, what: str, patience: _Patience) -> Counter:
     return Counter(
         counted, patience.free, patience.first_seconds, patience.longest_seconds, patience.forgotten_after_seconds
     )
-
-
-def _network(address: str) -> str:
-    """An IPv6 customer has 2**64 addresses: they count as one."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))

@@ -29,7 +29,7 @@ from benchmarks.bench.stage import BesideLoad
 PEOPLE = 200
 # What stands before server.py's own main: the same program with a part of the road taken away, or another loop.
 _AS_IT_IS = ""
-_BY_HANDLER = "import handlers.door; handlers.door.METHODS = frozenset()"
+_BY_HANDLER = "import handlers.hot; handlers.hot.KINDS.clear()"
 _ON_UVLOOP = "import uvloop; uvloop.install()"
 
 

@@ -13,7 +13,7 @@ from tornado.web import Application
 
 from handlers.base import API_HEADERS, BODY_TYPE, Handler, Intake, encoded, request_id_of, sent_status
 from handlers.callers import Addresses
-from handlers.hot import METHODS, PATH, HotRoad, Knock, Verifying
+from handlers.hot import HotRoad, Knock
 from handlers.refusals import (
     BadRequest,
     BodyTooLarge,
@@ -62,6 +62,10 @@ class Door(Router):
         """What Tornado makes of a request; it asks `find_handler`."""
         return super().start_request(server_conn, request_conn)
 
+    def answers_at_once(self, start_line: RequestStartLine) -> bool:
+        """Whether the request is one for the hot road, and has no query."""
+        return self._hot.kind(start_line.method, start_line.path) is not None
+
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
         """Called by Tornado when the headers of a request are there."""
         connection: Any = request.connection
@@ -77,11 +81,11 @@ class Door(Router):
         if not _stands_on(self._side, request.path):
             return self._refuse(request, NoSuchResource())
         request.inside = self._side == "operators"  # type: ignore[attr-defined]  # read by handlers.metrics alone
-        if request.path == PATH and request.method in METHODS:
-            verifying = Verifying(self._hot, request)
+        if kind := self._hot.kind(request.method, request.path):
+            answering = kind(self._hot, request)
             if not _has_body(request.headers):
-                return verifying
-            return _Judging(request, verifying, self._hot.intake, self._refuse)
+                return answering
+            return _Judging(request, answering, kind.handler.intake, self._refuse)
         delegate: Any = self._application.find_handler(request)
         handler = getattr(delegate, "handler_class", None)
         intake = handler.intake if isinstance(handler, type) and issubclass(handler, Handler) else Intake()
@@ -106,7 +110,7 @@ class _Arriving(HTTPMessageDelegate):
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        if isinstance(start_line, RequestStartLine) and start_line.path == PATH and start_line.method in METHODS:
+        if isinstance(start_line, RequestStartLine) and self._door.answers_at_once(start_line):
             self._delegate = self._door.find_handler(Knock(self._request_conn, start_line, headers))
         else:
             self._delegate = self._door.by_application(self._server_conn, self._request_conn)

@@ -1,6 +1,6 @@
-"""The hot road: /api/verify stands in front of every request of a mini program, so it is answered without a handler.
+"""The hot road: what phones ask all day is answered without a handler, /api/verify and /api/login.
 
-Tornado's RequestHandler costs several times what the look-up does. Here its interfaces below handlers are used; what is
+Tornado's RequestHandler costs several times what a look-up does. Here its interfaces below handlers are used; what is
 asked, refused, sent and logged is the same as elsewhere, by the same functions. tests/both_parsers holds it to that.
 """
 
@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Awaitable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from tornado.httputil import (
     HTTPHeaders,
@@ -22,10 +22,12 @@ from tornado.httputil import (
 )
 
 import actions
-from actions import Backend, Caller, Verified
+from actions import Backend, Verified, limited_as
+from handlers import compat
 from handlers.base import (
     API_HEADERS,
     CLIENT_HUNG_UP,
+    ApiHandler,
     Traffic,
     encoded,
     log_answer,
@@ -36,24 +38,27 @@ from handlers.base import (
 )
 from handlers.body import read_object
 from handlers.carriers import token_of
-from handlers.miniprogram import Verify
+from handlers.miniprogram import Login, Verify, log_in
 from handlers.refusals import UNEXPECTED, envelope, headers, refusal
 from wire.fields import Block, Ready
 
-PATH = "/api/verify"
-METHODS = frozenset(("GET", "HEAD", "POST"))
-
 
 class HotRoad:
-    """What all requests for verify have in common."""
-
-    intake = Verify.intake
+    """What all requests that are answered here have in common, and which they are."""
 
     def __init__(self, backend: Backend, traffic: Traffic) -> None:
+        """A path that a dialect of COMPAT shares is left to its handler."""
         self.backend = backend
         self.traffic = traffic
+        taken = {path for path, _ in compat.routes(backend.settings.compat)}
+        self._kinds = {path: kind for path, kind in KINDS.items() if path not in taken}
         self._block = Block(API_HEADERS)
         self._block_at = -1
+
+    def kind(self, method: str | None, path: str | None) -> "type[Answering] | None":
+        """What answers such a request; None when a handler does."""
+        kind = self._kinds.get(path or "")
+        return kind if kind and method in kind.methods else None
 
     def block(self) -> Block:
         """The fields of every answer, with a Date that is written once a second."""
@@ -63,8 +68,11 @@ class HotRoad:
         return self._block
 
 
-class Verifying(HTTPMessageDelegate):
-    """One request: what the handler Verify does for GET, HEAD and POST."""
+class Answering(HTTPMessageDelegate):
+    """One request: what its handler does for these methods."""
+
+    methods: ClassVar[frozenset[str]]
+    handler: ClassVar[type[ApiHandler]]
 
     def __init__(self, road: HotRoad, request: HTTPServerRequest) -> None:
         """`request` has its caller's address settled."""
@@ -74,6 +82,10 @@ class Verifying(HTTPMessageDelegate):
         self._hung_up = False
         self._last = False
         self._task: asyncio.Task[None] | None = None
+
+    async def answer(self, request_id: str) -> bytes:
+        """The body of the answer; whatever this raises gets its row of the table, as from any handler."""
+        raise NotImplementedError
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
@@ -91,14 +103,15 @@ class Verifying(HTTPMessageDelegate):
         traffic = self._road.traffic
         traffic.begin()
         self._last = traffic.draining
-        self._connection.set_close_callback(self._on_hang_up)
+        self._connection.set_close_callback(self.on_hang_up)
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
     def on_connection_close(self) -> None:
         """See HTTPMessageDelegate: the request will never be whole."""
         self._body.clear()
 
-    def _on_hang_up(self) -> None:
+    def on_hang_up(self) -> None:
+        """Nobody waits for the answer any more."""
         self._hung_up = True
 
     @property
@@ -106,20 +119,18 @@ class Verifying(HTTPMessageDelegate):
         return self._request.connection
 
     async def _serve(self) -> None:
-        backend, request_id = self._road.backend, request_id_of(self._request)
+        request_id = request_id_of(self._request)
         try:
-            verified = await actions.verify(backend, self._token(), _limited_as(self._request.remote_ip))
+            body = await self.answer(request_id)
         except Exception as error:  # whatever it is, the phone gets its row of the table, as from any handler
             self._refuse(error, request_id)
+        except asyncio.CancelledError:
+            log_answer(self._request, CLIENT_HUNG_UP, request_id)
+            raise
         else:
-            self._send(200, 0, _success(verified, request_id), {"X-Request-Id": request_id})
+            self._send(200, 0, body, {"X-Request-Id": request_id})
         finally:
             self._road.traffic.end()
-
-    def _token(self) -> str:
-        posted = self._request.method == "POST" and self._body
-        body = read_object(b"".join(self._body)) if posted else None
-        return token_of(self._request, body, self._road.backend.settings.compat)
 
     def _refuse(self, error: Exception, request_id: str) -> None:
         settings, row = self._road.backend.settings, refusal(error)
@@ -127,7 +138,7 @@ class Verifying(HTTPMessageDelegate):
             log_failure(error, request_id)
             row = UNEXPECTED
         body = encoded(envelope(row, request_id, **more_about(error, settings.session_reasons)))
-        status = sent_status(row, settings.api_status, PATH)
+        status = sent_status(row, settings.api_status, self._request.path)
         self._send(status, row.errcode, body.encode("utf-8"), {"X-Request-Id": request_id} | headers(row))
 
     def _send(self, status: int, errcode: int, body: bytes, own: dict[str, str]) -> None:
@@ -137,12 +148,49 @@ class Verifying(HTTPMessageDelegate):
         sent = b"" if self._request.method == "HEAD" else body
         self._connection.write_headers(_START_LINES[status], Ready(self._road.block(), own), sent)
         self._connection.finish()
-        self._road.traffic.meter.answered("verify", errcode, self._request.request_time())
+        self._road.traffic.meter.answered(self.handler.metered, errcode, self._request.request_time())
         log_answer(self._request, CLIENT_HUNG_UP if self._hung_up else status, request_id=own["X-Request-Id"])
 
 
+class Verifying(Answering):
+    """GET, HEAD and POST /api/verify."""
+
+    methods = frozenset(("GET", "HEAD", "POST"))
+    handler = Verify
+
+    async def answer(self, request_id: str) -> bytes:
+        """See Answering."""
+        posted = self._request.method == "POST" and self._body
+        body = read_object(b"".join(self._body)) if posted else None
+        token = token_of(self._request, body, self._road.backend.settings.compat)
+        address = limited_as(self._request.remote_ip or "unknown")
+        verified = await actions.verify(self._road.backend, token, address)
+        return _success(verified, request_id)
+
+
+class LoggingIn(Answering):
+    """POST /api/login. When nobody waits any more the login is given up, unless others have joined it."""
+
+    methods = frozenset(("POST",))
+    handler = Login
+
+    async def answer(self, request_id: str) -> bytes:
+        """See Answering."""
+        told = await log_in(self._road.backend, self._request, read_object(b"".join(self._body)))
+        return encoded({"errcode": 0, "errmsg": "ok", **told, "request_id": request_id}).encode("utf-8")
+
+    def on_hang_up(self) -> None:
+        """See Answering."""
+        super().on_hang_up()
+        if self._task is not None:
+            self._task.cancel()
+
+
+KINDS: dict[str, type[Answering]] = {"/api/verify": Verifying, "/api/login": LoggingIn}
+
+
 class Knock(HTTPServerRequest):
-    """A request for exactly /api/verify, without a query: only what the hot road and the door look at.
+    """A request for the hot road, without a query: only what that and the door look at.
 
     Raises HTTPInputError for a Host that Tornado would not have.
     """
@@ -165,12 +213,7 @@ class Knock(HTTPServerRequest):
 def _host_name(host: str | None, version: str) -> str:
     """As Tornado finds it. Raises HTTPInputError."""
     fields = HTTPHeaders() if host is None else HTTPHeaders({"Host": host})
-    return HTTPServerRequest(start_line=RequestStartLine("GET", PATH, version), headers=fields).host_name
-
-
-@lru_cache(10_000)
-def _limited_as(address: str | None) -> str:
-    return Caller(address or "unknown").limited_as
+    return HTTPServerRequest(start_line=RequestStartLine("GET", "/", version), headers=fields).host_name
 
 
 @lru_cache(1000)

@@ -1,9 +1,12 @@
 """What a mini program on a phone asks: log in, verify, log out, its own profile and sessions."""
 
+import base64
 from typing import Any
 
+from tornado.httputil import HTTPServerRequest
+
 import actions
-from actions import Actor, LoggedIn, OwnSession, Verified
+from actions import Actor, Backend, OwnSession, Verified
 from actions.avatars import public_address
 from actions.content import change_profile
 from handlers.base import ApiHandler, Intake
@@ -11,7 +14,7 @@ from handlers.body import JsonObject, optional_text, text_field
 from handlers.callers import caller_of
 from handlers.carriers import bearer, token_of
 from handlers.refusals import UNEXPECTED, refusal
-from stores.avatars import AvatarFacts
+from stores.avatars import Avatar, AvatarFacts
 from stores.users import Profile, User
 
 
@@ -33,51 +36,50 @@ class PersonHandler(ApiHandler):
         """The request's token, wherever COMPAT lets it stand; `body` is given where it may hold one."""
         return token_of(self.request, body, self.backend.settings.compat)
 
-    def profile(self, user: User) -> dict[str, Any]:
-        """A person as their own phone sees them; never the session_key, the openid only by EXPOSE_OPENID."""
-        found: dict[str, Any] = {
-            "id": user.id,
-            "nickname": user.nickname,
-            "avatar_url": public_address(self.backend, user.avatar_url),
-            "phone": masked(user.phone),
-            "created_at": user.created_at,
-        }
-        if self.backend.settings.expose_openid:
-            found |= {"openid": user.openid, "unionid": user.unionid}
-        return found
+
+def profile(backend: Backend, user: User) -> dict[str, Any]:
+    """A person as their own phone sees them; never the session_key, the openid only by EXPOSE_OPENID."""
+    found: dict[str, Any] = {
+        "id": user.id,
+        "nickname": user.nickname,
+        "avatar_url": public_address(backend, user.avatar_url),
+        "phone": masked(user.phone),
+        "created_at": user.created_at,
+    }
+    if backend.settings.expose_openid:
+        found |= {"openid": user.openid, "unionid": user.unionid}
+    return found
+
+
+async def log_in(backend: Backend, request: HTTPServerRequest, body: JsonObject) -> dict[str, Any]:
+    """What a phone is told that asks POST /api/login with this body. Raises BadRequest and as actions.log_in."""
+    logged_in = await actions.log_in(
+        backend,
+        code=text_field(body, "code"),
+        appid=optional_text(body, "appid"),
+        caller=caller_of(request),
+        replaces=bearer(request, backend.settings.compat),
+        phone_code=optional_text(body, "phone_code"),
+    )
+    told: dict[str, Any] = {
+        "token": logged_in.token,
+        "expires_in": logged_in.expires_in,
+        "user": profile(backend, logged_in.user) | {"new": logged_in.new},
+    }
+    if logged_in.phone_trouble is not None:
+        row = refusal(logged_in.phone_trouble) or UNEXPECTED
+        told["phone_error"] = {"errcode": row.errcode, "errmsg": row.errmsg}
+    return told
 
 
 class Login(PersonHandler):
-    """POST /api/login"""
+    """POST /api/login; handlers/hot.py answers it, unless a dialect of COMPAT shares the path."""
 
     metered = "login"
 
     async def post(self) -> None:
         """Exchanges the code of wx.login for a token."""
-        body = self.body()
-        code, appid = text_field(body, "code"), optional_text(body, "appid")
-        replaces = bearer(self.request, self.backend.settings.compat)
-        login = actions.log_in(
-            self.backend,
-            code=code,
-            appid=appid,
-            caller=caller_of(self.request),
-            replaces=replaces,
-            phone_code=optional_text(body, "phone_code"),
-        )
-        logged_in = await self.unless_hung_up(login)
-        self.answer(**self._told(logged_in))
-
-    def _told(self, logged_in: LoggedIn) -> dict[str, Any]:
-        told: dict[str, Any] = {
-            "token": logged_in.token,
-            "expires_in": logged_in.expires_in,
-            "user": self.profile(logged_in.user) | {"new": logged_in.new},
-        }
-        if logged_in.phone_trouble is not None:
-            row = refusal(logged_in.phone_trouble) or UNEXPECTED
-            told["phone_error"] = {"errcode": row.errcode, "errmsg": row.errmsg}
-        return told
+        self.answer(**await self.unless_hung_up(log_in(self.backend, self.request, self.body())))
 
 
 class TokenHandler(PersonHandler):
@@ -93,6 +95,8 @@ class TokenHandler(PersonHandler):
 
 class Verify(TokenHandler):
     """GET and POST /api/verify: the hot road, one look-up and nothing else."""
+
+    metered = "verify"
 
     async def get(self) -> None:
         """Says whose token it is."""
@@ -124,7 +128,7 @@ class Me(PersonHandler):
     async def get(self) -> None:
         """The person's own profile."""
         verified = await self.verified()
-        self.answer(**self.profile(await self.backend.users.find(verified.session.user_id)))
+        self.answer(**profile(self.backend, await self.backend.users.find(verified.session.user_id)))
 
     head = get
 
@@ -137,7 +141,7 @@ class Me(PersonHandler):
             changes["nickname"] = optional_text(body, "nickname")
         if "avatar_url" in body:
             changes["avatar_url"] = optional_text(body, "avatar_url")
-        self.answer(**self.profile(await change_profile(self.backend, verified.session, changes)))
+        self.answer(**profile(self.backend, await change_profile(self.backend, verified.session, changes)))
 
     async def delete(self) -> None:
         """Erases the person's data and ends every session (Personal Information Protection Law, article 47)."""
@@ -167,6 +171,7 @@ class Export(PersonHandler):
                 "last_login_at": user.last_login_at,
             },
             avatar=_picture(copy.avatar),
+            held_avatar=_held_picture(copy.held),
             logins=[
                 {
                     "id": login.id.hex(),
@@ -190,6 +195,13 @@ def _picture(facts: AvatarFacts | None) -> dict[str, Any] | None:
     if facts is None:
         return None
     return {"path": facts.path, "type": facts.kind, "bytes": facts.size_bytes, "created_at": facts.at}
+
+
+def _held_picture(held: Avatar | None) -> dict[str, Any] | None:
+    """The picture itself: under an address others could see what WeChat has not let pass."""
+    if held is None:
+        return None
+    return {"type": held.kind, "base64": base64.b64encode(held.body).decode("ascii"), "created_at": held.at}
 
 
 class MySessions(PersonHandler):

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from stores.db import Database, Query, Script
+from stores.db import Database, Query, all_of
 from stores.errors import StoreTrouble
 
 log = logging.getLogger("menshen.store")
@@ -18,9 +18,12 @@ _LEAST_AT_ONCE = 10
 class Behind:
     """Notes in the order in which they were made, kept until `flush` has written them."""
 
-    def __init__(self, db: Database, about: str) -> None:
-        """`about` says in the log what the notes are about."""
+    def __init__(
+        self, db: Database, about: str, together: Callable[[list[Query]], Iterable[Query]] = lambda notes: notes
+    ) -> None:
+        """`about` says in the log what the notes are about; `together` does several of them in fewer queries."""
         self._db = db
+        self._together = together
         self._about = about
         self._waiting: list[Query] = []
         self._noted = 0
@@ -57,7 +60,7 @@ class Behind:
         """
         batch, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]
         try:
-            await self._db.write(_all_of(batch), durable=False)
+            await self._db.write(all_of(*self._together(batch)), durable=False)
             self._noted -= sum(map(_weight, batch))
             self._at_once = min(MOST_AT_ONCE, 2 * self._at_once)
         except BaseException:  # also when the task is cancelled: each note may be written twice, but not never
@@ -82,11 +85,3 @@ class Behind:
 
 def _weight(query: Query) -> int:
     return len(query.parameters.get("ids", [0]))
-
-
-def _all_of(batch: list[Query]) -> Callable[[], Script[None]]:
-    def script() -> Script[None]:
-        for query in batch:
-            _ = yield query  # not `yield from batch`: a list takes no results
-
-    return script

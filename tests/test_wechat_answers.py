@@ -71,6 +71,14 @@ GOOD_ANSWERS = {
         + b"".join(b"1\r\n%c\r\n" % byte for byte in json.dumps(GOOD).encode())
         + b"0\r\n\r\n"
     ),
+    "behind an interim answer": raw(
+        b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: br\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(json.dumps(GOOD)), json.dumps(GOOD).encode())
+    ),
+    "with a field behind the body": raw(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"%x\r\n%b\r\n0\r\nContent-Encoding: br\r\n\r\n" % (len(json.dumps(GOOD)), json.dumps(GOOD).encode())
+    ),
 }
 
 

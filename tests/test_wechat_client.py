@@ -1,6 +1,7 @@
 """One login, one question: what is asked, when it is asked again, who is turned away, and which connection it takes."""
 
 import asyncio
+import json
 import socket
 from urllib.parse import parse_qs, urlsplit
 
@@ -301,6 +302,55 @@ async def test_a_connection_is_not_used_again_after_an_unusable_answer() -> None
         person = await log_in(client)
         assert isinstance(person, Identity)
         assert person.openid == GOOD["openid"]
+
+
+@on_a_loop
+async def test_an_answer_that_nobody_asked_for_is_nobodys() -> None:
+    second = json.dumps(GOOD | {"openid": "o-somebody-else"}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+    first = json.dumps(GOOD).encode()
+    two_at_once = raw(head % (len(first), first) + head % (len(second), second))
+    async with wechat_that_says(two_at_once, good) as (server, client):
+        for _ in range(2):
+            person = await log_in(client)
+            assert isinstance(person, Identity)
+            assert person.openid == GOOD["openid"]
+        assert server.connections == 2
+
+
+@on_a_loop
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wechat.connections.IDLE_SECONDS", 0.2)
+    async with wechat_that_says(good) as (server, client):
+        for _ in range(2):
+            assert isinstance(await log_in(client), Identity)
+        assert server.connections == 1
+        await asyncio.sleep(0.5)
+        assert all(writer.is_closing() or writer.transport.is_closing() for writer in server.writers)
+        assert isinstance(await log_in(client), Identity)
+        assert server.connections == 2
+
+
+@on_a_loop
+async def test_an_address_that_does_not_answer_costs_a_moment_and_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wechat_that_says(good) as (server, _):
+        port = urlsplit(server.base).port or 0
+        with socket.socket() as full:
+            full.bind(("127.0.0.2", port))
+            full.listen(0)
+            waiting = [socket.socket() for _ in range(4)]  # they fill the queue of connections nobody accepts
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            found = [
+                (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))
+                for address in ("127.0.0.2", "127.0.0.1")
+            ]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: found)
+            async with asking(f"http://wechat.invalid:{port}") as client:
+                assert isinstance(await log_in(client), Identity)
+            for one in waiting:
+                one.close()
 
 
 @on_a_loop

@@ -2,12 +2,11 @@
 
 import asyncio
 import ssl
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from authority import Authority, openssl
 from odd_servers import GOOD, SECRET, asking, chain, in_seconds, odd_server, on_a_loop, wechat
 
 from wechat import wire
@@ -16,62 +15,16 @@ from wechat.errors import WeChatMisconfigured, WeChatTrouble, WeChatUnreachable
 pytestmark = pytest.mark.quick
 
 
-def openssl(directory: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True, timeout=30)
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A private certificate authority in a directory of its own."""
-
-    directory: Path
-
-    @property
-    def cafile(self) -> str:
-        return str(self.directory / "ca.pem")
-
-    def server(self, name: str = "localhost", *, since: str = "", until: str = "") -> ssl.SSLContext:
-        """A TLS server's context with a certificate for `name`; times are YYYYMMDDHHMMSSZ, now and a day by default."""
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key.pem"]
-        openssl(self.directory, "req", *key, "-subj", f"/CN={name}", "-out", "request.pem")
-        (self.directory / "names").write_text(f"subjectAltName=DNS:{name}\n")
-        (self.directory / "index").write_text("")
-        (self.directory / "serial").write_text("01")
-        (self.directory / "ca.conf").write_text(CA_CONF)
-        times = [*(["-startdate", since] if since else []), *(["-enddate", until] if until else ["-days", "1"])]
-        signing = ["ca", "-batch", "-config", "ca.conf", "-extfile", "names", "-cert", "ca.pem", "-keyfile", "ca.key"]
-        openssl(self.directory, *signing, *times, "-in", "request.pem", "-out", "cert.pem", "-notext")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.directory / "cert.pem", self.directory / "key.pem")
-        return context
-
-
-CA_CONF = """[ca]
-default_ca = it
-[it]
-database = index
-serial = serial
-new_certs_dir = .
-default_md = sha256
-policy = any
-[any]
-commonName = supplied
-"""
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    directory = tmp_path_factory.mktemp("ca")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key"]
-    openssl(directory, "req", "-x509", *key, "-subj", "/CN=a test authority", "-days", "1", "-out", "ca.pem")
-    return Authority(directory)
+    return Authority.made_in(tmp_path_factory.mktemp("ca"))
 
 
 async def refusal(base: str, cafile: str | None) -> WeChatTrouble:
     async with asking(base, cafile=cafile) as client:
         with pytest.raises(WeChatTrouble) as trouble:
             await client.identify("wx1", "0code", address="192.0.2.1", deadline=in_seconds(3))
-        assert chain(trouble.value) == [trouble.value]  # aiohttp's own error knows the URL
+        assert chain(trouble.value) == [trouble.value]  # what lies below may know the question
         return trouble.value
 
 

@@ -44,7 +44,7 @@ class Ending:
 class Wire:
     """The connections of one process to one WeChat, opened when the first of them is needed or told to be.
 
-    aiohttp and the roots of TLS take a third of a start to load, which verifies need not wait for, nor commands at all.
+    The roots of TLS take their time to load, which verifies need not wait for, nor commands at all.
     """
 
     def __init__(self, base: str, cafile: str | None = None) -> None:

@@ -37,12 +37,12 @@ def measured(stage: Stage, sessions: int) -> list[Grown]:
 
 
 def _on_redis(stage: Stage, sessions: int) -> Grown:
-    before = _kept_bytes(stage)
+    before = kept_bytes(stage)
     server = stage.menshen(f"grown-stores-{sessions}", _size(sessions), PARSER="llhttp", **stage.on_stores())
-    return _seen(stage, "MySQL + Redis", server, sessions, (_kept_bytes(stage) - before) / sessions)
+    return _seen(stage, "MySQL + Redis", server, sessions, (kept_bytes(stage) - before) / sessions)
 
 
-def _kept_bytes(stage: Stage) -> int:
+def kept_bytes(stage: Stage) -> int:
     """What Redis needs for keys and values; its clients' buffers come and go, and are left out."""
     with stage.redis.client() as client:
         stats = client.memory_stats()

@@ -193,8 +193,8 @@ class Stage:
             pipe.execute()
 
     def openids(self) -> list[str]:
-        """The people of our mini program who were there before, as everybody's database has them."""
-        return [row[2] for row in users(self.size, int(time.time())) if row[1] == APPID]
+        """The people of our mini program who were there before and may log in, as everybody's database has them."""
+        return [row[2] for row in users(self.size, int(time.time())) if row[1] == APPID and row[8] == "active"]
 
     def tokens(self) -> list[str]:
         """Some tokens that hold."""

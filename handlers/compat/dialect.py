@@ -9,15 +9,13 @@ from typing import Any, ClassVar
 
 import actions
 from actions import LoggedIn
-from handlers.base import Intake, row_for
+from handlers.base import FORM, Intake, error_in, row_for
 from handlers.body import JsonObject, read_form
 from handlers.callers import caller_of
 from handlers.carriers import bearer
-from handlers.miniprogram import PersonHandler
+from handlers.miniprogram import PersonHandler, profile
 from handlers.refusals import BadRequest, Refusal, headers
 from stores.users import User
-
-FORM = "application/x-www-form-urlencoded"
 
 # The Referer of every wx.request is fixed by WeChat and names the mini program: no dialect's client sends its appid.
 _REFERER = re.compile(r"https://servicewechat\.com/(wx[0-9a-z]{16})/[A-Za-z0-9.]{1,32}/page-frame\.html", re.ASCII)
@@ -34,14 +32,14 @@ class DialectHandler(PersonHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """See ApiHandler; only refusals of what was asked wear the dialect's shape."""
-        error = (kwargs.get("exc_info") or (None, None, None))[1]
+        error = error_in(kwargs)
         row = row_for(status_code, error)
         if row.status in (405, 429) or row.status >= 500:
             super().write_error(status_code, **kwargs)
             return
         status, body = self.refused(row, error)
-        for name, value in headers(row).items() if status == row.status else ():
-            self.set_header(name, value)
+        if status == row.status:
+            self.put_headers(headers(row))
         self.set_status(status)
         self._send(body)
 
@@ -56,11 +54,6 @@ class DialectHandler(PersonHandler):
         if self.is_form:
             return read_form(self.request.body)
         return super().body()
-
-    @property
-    def is_form(self) -> bool:
-        """Whether the body says that it is a form."""
-        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
 
     def fields(self) -> JsonObject:
         """Where this request's code stands: in the URL of a GET, in the body of a POST."""
@@ -97,4 +90,4 @@ class DialectHandler(PersonHandler):
 
     def described(self, user: User) -> dict[str, Any]:
         """The person as dialects tell it: our own profile, and always the openid, by which clients know people."""
-        return self.profile(user) | {"openid": user.openid}
+        return profile(self.backend, user) | {"openid": user.openid}

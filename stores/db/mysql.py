@@ -51,9 +51,9 @@ class Mysql:
 
     def __init__(self, where: MysqlUrl) -> None:
         self._where = where
-        self._pool: asyncio.Future[Any] | None = None
+        self._free: list[Any] = []  # connections, the one that was used last at the end
+        self._used: set[Any] = set()
         self._turns = asyncio.Semaphore(_CONNECTIONS)
-        self._woken: set[asyncio.Future[None]] = set()
         self._waiting = 0
         self.full = False
         self._answered = 0  # calls that the server did
@@ -149,12 +149,9 @@ class Mysql:
     async def close(self) -> None:
         """Closes every connection."""
         await self._pulse.stop()
-        if self._pool is not None:
-            pool = await self._pool
-            pool.terminate()
-            await pool.wait_closed()
-            await asyncio.gather(*self._woken, return_exceptions=True)
-            self._pool = None
+        for connection in (*self._free, *self._used):
+            connection.close()
+        self._free.clear()
 
     @asynccontextmanager
     async def _connection(self, seconds: float) -> AsyncIterator[Any]:
@@ -176,48 +173,44 @@ class Mysql:
 
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Any]:
-        if self._pool is None:
-            self._pool = self._new_pool()
-        pool = await self._pool
-        connection = await pool.acquire()
+        """A connection for one who has a turn: there are no more of them than turns."""
+        connection = self._kept() or await self._connected()
+        self._used.add(connection)
         try:
             yield connection
         except BaseException:
             connection.close()
             raise
+        else:
+            self._free.append(connection)
         finally:
-            self._let_go(pool.release(connection))
+            self._used.discard(connection)
 
-    def _let_go(self, woken: "asyncio.Future[None]") -> None:
-        """Does not wait for the pool to wake somebody up, which needs the lock that others hold while they connect.
+    def _kept(self) -> Any:
+        """A connection that was used before and that nobody has closed; None when there is none."""
+        while self._free:
+            connection = self._free.pop()
+            reader = connection._reader
+            # MySQL 8 says good-bye with a packet before it closes a connection, so that its end has not been read yet.
+            if not (connection.closed or reader.at_eof() or reader.exception() or reader.eof_received):
+                return connection
+            connection.close()
+        return None
 
-        Against a server that hangs that was a wait behind all of them, each with a limit, and together with none. And
-        nobody has to be woken: `_turns` lets in no more than there are connections.
-        """
-        if not woken.done():
-            self._woken.add(woken)
-            woken.add_done_callback(self._woken.discard)
-
-    def _new_pool(self) -> "asyncio.Future[Any]":
-        """The pool to be; it opens no connection by itself, so this cannot fail or wait."""
-        pool: asyncio.Future[Any] = asyncio.ensure_future(
-            aiomysql.create_pool(
-                minsize=0,
-                maxsize=_CONNECTIONS,
-                host=self._where.host,
-                port=self._where.port,
-                user=self._where.user,
-                password=self._where.password.reveal(),
-                db=self._where.name,
-                charset="utf8mb4",
-                autocommit=True,
-                # None: asyncio.wait_for, which would count it, swallows a cancellation that comes together with the
-                # connection (Python 3.11), and the call goes on without a limit. `_connection` counts for all of it.
-                connect_timeout=None,
-                init_command=_SESSION,
-            )
+    async def _connected(self) -> Any:
+        return await aiomysql.connect(
+            host=self._where.host,
+            port=self._where.port,
+            user=self._where.user,
+            password=self._where.password.reveal(),
+            db=self._where.name,
+            charset="utf8mb4",
+            autocommit=True,
+            # None: asyncio.wait_for, which would count it, swallows a cancellation that comes together with the
+            # connection (Python 3.11), and the call goes on without a limit. `_connection` counts for all of it.
+            connect_timeout=None,
+            init_command=_SESSION,
         )
-        return pool
 
     def _trouble(self, error: OSError | EOFError | pymysql.MySQLError, *, alone: bool) -> StoreTrouble:
         """Our word for an error of the driver, whose own text may quote values and is dropped.

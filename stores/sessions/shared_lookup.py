@@ -5,31 +5,44 @@ the very next look-up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
-from stores.errors import SessionsAway
+from stores.errors import SessionsAway, StoreTrouble
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 MOST_IN_ONE_TRIP = 512
 MOST_WAITING = 5_000
 
 
-class SharedLookup(Generic[V]):
+class SharedLookup(Generic[K, V]):
     """`get(key)` for many callers at once, `ask(keys)` for the store once a turn."""
 
-    def __init__(self, ask: Callable[[list[bytes]], Awaitable[list[V]]]) -> None:
-        """`ask` gives one value for each key, in order, or raises for all of them; it keeps a deadline of its own."""
+    def __init__(
+        self,
+        ask: Callable[[list[K]], Awaitable[Sequence[V | StoreTrouble]]],
+        trouble: type[StoreTrouble] = SessionsAway,
+        most: int = MOST_IN_ONE_TRIP,
+    ) -> None:
+        """`ask` gives one value for each key, in order, or raises for all of them; it keeps a deadline of its own.
+
+        A StoreTrouble among the values is raised for whoever asked for that key. `trouble` is what is raised here when
+        too many wait and when the look-up is closed; `most` is how many keys `ask` gets at once.
+        """
         self._ask = ask
-        self._turn: list[tuple[bytes, asyncio.Future[V]]] = []
+        self._trouble = trouble
+        self._most = most
+        self._turn: list[tuple[K, asyncio.Future[V]]] = []
         self._trips: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references to tasks
         self._unanswered = 0
 
-    async def get(self, key: bytes) -> V:
-        """The store's value for the key, asked after this call. Raises SessionsAway and what `ask` raises."""
+    async def get(self, key: K) -> V:
+        """The store's value for the key, asked after this call. Raises `trouble` and what `ask` raises."""
         if self._unanswered >= MOST_WAITING:
-            raise SessionsAway("too many look-ups are waiting")
+            raise self._trouble("too many look-ups are waiting")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V] = loop.create_future()
         if not self._turn:
@@ -42,36 +55,43 @@ class SharedLookup(Generic[V]):
             self._unanswered -= 1
 
     async def close(self) -> None:
-        """Cancels the trips under way; whoever waits for one gets SessionsAway."""
+        """Cancels the trips under way; whoever waits for one gets `trouble`."""
         for trip in self._trips:
             trip.cancel()
         await asyncio.gather(*self._trips, return_exceptions=True)
 
     def _leave(self) -> None:
         waiting, self._turn = self._turn, []
-        for start in range(0, len(waiting), MOST_IN_ONE_TRIP):
-            trip = asyncio.get_running_loop().create_task(self._travel(waiting[start : start + MOST_IN_ONE_TRIP]))
+        for start in range(0, len(waiting), self._most):
+            passengers = waiting[start : start + self._most]
+            trip = asyncio.get_running_loop().create_task(self._travel(passengers))
             self._trips.add(trip)
-            trip.add_done_callback(self._trips.discard)
+            trip.add_done_callback(partial(self._ended, passengers))
 
-    async def _travel(self, passengers: list[tuple[bytes, asyncio.Future[V]]]) -> None:
-        failure: Exception = SessionsAway("the look-up was given up")
-        values: list[V] = []
+    async def _travel(self, passengers: list[tuple[K, asyncio.Future[V]]]) -> None:
+        failure: Exception = self._trouble("the look-up was given up")
+        values: Sequence[V | StoreTrouble] = []
         try:
             values = await self._ask([key for key, _ in passengers])
         except Exception as error:  # whatever it is, it belongs to those who wait and must not be lost in a task
             failure = error
-        finally:
-            # Also when this task is cancelled: a waiter that is never told would hang for ever.
-            _tell(passengers, values, failure)
+        _tell(passengers, values, failure)
+
+    def _ended(self, passengers: list[tuple[K, asyncio.Future[V]]], trip: asyncio.Task[None]) -> None:
+        """Also when the trip was cancelled, be it before it began: a waiter that is never told would hang for ever."""
+        self._trips.discard(trip)
+        _tell(passengers, [], self._trouble("the look-up was given up"))
 
 
-def _tell(passengers: list[tuple[bytes, asyncio.Future[V]]], values: list[V], failure: Exception) -> None:
+def _tell(
+    passengers: list[tuple[K, asyncio.Future[V]]], values: Sequence[V | StoreTrouble], failure: Exception
+) -> None:
     answered = len(values) == len(passengers)
     for n, (_, answer) in enumerate(passengers):
-        if answer.done():  # its caller went away
+        if answer.done():  # told before, or its caller went away
             continue
-        if answered:
-            answer.set_result(values[n])
+        value = values[n] if answered else failure
+        if isinstance(value, Exception):
+            answer.set_exception(value)
         else:
-            answer.set_exception(failure)
+            answer.set_result(value)

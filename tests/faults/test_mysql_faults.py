@@ -118,10 +118,10 @@ async def test_a_mariadb_that_swallows_everything_does_not_use_up_the_servers_fi
     files = open_files(product)
 
     async def asked_again() -> bool:
-        return proxy.accepted >= before + 2
+        return proxy.accepted >= before + 15
 
-    await until(asked_again, seconds=30)
-    assert open_files(product) <= files + 1
+    await until(asked_again, seconds=60)
+    assert open_files(product) <= files + 5  # those who ask just now
     proxy.lose()
     await until(is_degraded(network, product, []), seconds=3 * AGAIN_SECONDS)
     assert (await phones(1, at=product)[0].login()).status == 200
@@ -132,13 +132,9 @@ async def test_the_first_login_after_idle_connections_were_killed_or_mariadb_res
     on_mysql: Product, mariadb: MariaDB, phones: Phones, network: Network
 ) -> None:
     people = phones(4, at=on_mysql)
-    ids = [(await each.login()).json["user"]["id"] for each in people]
-
-    async def idle() -> bool:
-        noted = mariadb.query("SELECT DISTINCT user_id FROM login", database=database_of(on_mysql))
-        return {(each,) for each in ids} <= set(noted)
-
-    await until(idle, seconds=AGAIN_SECONDS)
+    for each in people:
+        assert (await each.login()).status == 200
+    await until(idle(mariadb, on_mysql), seconds=AGAIN_SECONDS)
     kill_connections(mariadb.query, database_of(on_mysql))
     assert (await people[0].login()).status == 200
     assert (await phones(1, at=on_mysql)[0].login()).status == 200
@@ -146,6 +142,15 @@ async def test_the_first_login_after_idle_connections_were_killed_or_mariadb_res
     await until(is_degraded(network, on_mysql, []), seconds=AGAIN_SECONDS)
     assert (await people[1].login()).status == 200
     assert (await phones(1, at=on_mysql)[0].login()).status == 200
+
+
+def idle(mariadb: MariaDB, product: Product) -> Callable[[], Awaitable[bool]]:
+    """Whether all is written that follows a login: the last of it is the day on which its person was seen."""
+
+    async def found() -> bool:
+        return not mariadb.query("SELECT id FROM user WHERE seen_day = 0", database=database_of(product))
+
+    return found
 
 
 def connections_of(root: Ask, database: str) -> list[int]:
@@ -195,6 +200,7 @@ async def test_a_crowded_mariadb_is_an_outage_of_logins_and_is_not_stormed(
 ) -> None:
     mei, lan = phones(2, at=on_mysql)
     assert (await mei.login()).status == 200
+    await until(idle(mariadb, on_mysql), seconds=AGAIN_SECONDS)
     with variable(mariadb, "max_connections", 10), ExitStack() as crowd:
         root = crowd.enter_context(rooted(mariadb))  # in before it is full
 
@@ -370,7 +376,6 @@ async def test_a_server_starts_without_its_stores_and_serves_once_they_come(
     [mei] = phones(1, at=product)
     assert (await mei.login()).status == 200
     product.stop()
-    product.settings["AUTO_UPGRADE"] = "false"
     mariadb.kill()
     redis_that_fails.stop()
     product.start()
@@ -396,7 +401,6 @@ async def test_a_server_that_starts_while_users_are_away_knows_who_is_in(
     [mei] = phones(1, at=product)
     assert (await mei.login()).status == 200
     product.stop()
-    product.settings["AUTO_UPGRADE"] = "false"
     mariadb.kill()
     product.start()
     await until(lambda: _is_in(mei), seconds=AGAIN_SECONDS)

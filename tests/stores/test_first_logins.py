@@ -19,7 +19,7 @@ from stores.db import Database, Script, load, open_database
 from stores.db.promise import WRITE_SECONDS
 from stores.errors import UsersAway
 from stores.logins import Login, Logins
-from stores.users import Users
+from stores.users import Seen, UserBlocked, Users
 
 pytest_plugins = ["store_fixtures"]
 
@@ -147,3 +147,71 @@ async def test_notes_that_a_slow_database_cannot_write_in_one_turn_are_written_i
         assert turns < 20
     assert time.monotonic() - began > 2 * WRITE_SECONDS, "one turn was enough, so this test has shown nothing"
     assert behind.lost == 0
+
+
+def statements(mariadb: MariaDB, kind: str) -> int:
+    """How many of a kind the server has done: `insert`, `select`, `commit`."""
+    [(_, number)] = mariadb.query(f"SHOW GLOBAL STATUS LIKE 'Com_{kind}'")
+    return int(number)
+
+
+async def come(users: Users, openid: str, unionid: str | None = None) -> Seen:
+    return await users.see(APPID, openid, unionid, mark=mark_of(APPID, openid), now=now(), signup=True)
+
+
+@pytest.mark.gen_test
+async def test_people_who_come_at_the_same_moment_share_a_commit_and_then_a_look(
+    mariadb: MariaDB, databases: list[Database]
+) -> None:
+    users, openids = Users(databases[0]), [f"oCrowd{n}" for n in range(40)]
+    looks, commits = statements(mariadb, "select"), statements(mariadb, "commit")
+    seen = await asyncio.gather(*(come(users, openid) for openid in openids))
+    assert statements(mariadb, "commit") - commits < 10
+    assert [each.user.openid for each in seen] == openids
+    assert all(each.new for each in seen)
+    assert len({each.user.id for each in seen}) == 40
+    assert (await databases[0].read(ad_hoc("SELECT n FROM figure WHERE name = 'users'")))[0][0] == 40
+    looks = statements(mariadb, "select")
+    again = await asyncio.gather(*(come(users, openid) for openid in openids))
+    assert statements(mariadb, "select") - looks < 10
+    assert [(each.user.id, each.new) for each in again] == [(each.user.id, False) for each in seen]
+
+
+@pytest.mark.gen_test
+async def test_somebody_who_was_erased_while_blocked_stays_out_and_the_others_of_that_moment_come_in(
+    databases: list[Database],
+) -> None:
+    users = Users(databases[0])
+    mei = await meet(users, "oMei")
+    await users.block(mei.id, reason="x", until=None)
+    await users.erase(mei.id, mark=mark_of(APPID, "oMei"), now=now())
+    found = await asyncio.gather(come(users, "oAn"), come(users, "oMei"), come(users, "oBo"), return_exceptions=True)
+    assert isinstance(found[1], UserBlocked)
+    assert [each.user.openid for each in found if isinstance(each, Seen)] == ["oAn", "oBo"]
+    rows = await databases[0].read(ad_hoc("SELECT openid FROM user ORDER BY openid"))
+    assert rows == [("oAn",), ("oBo",)]
+    assert (await databases[0].read(ad_hoc("SELECT n FROM figure WHERE name = 'users'")))[0][0] == 2
+
+
+@pytest.mark.gen_test
+async def test_two_servers_that_meet_the_same_crowd_make_each_person_once(databases: list[Database]) -> None:
+    here, there = (Users(each) for each in databases)
+    openids = [f"oBoth{n}" for n in range(30)]
+    one, other = await asyncio.gather(
+        asyncio.gather(*(come(here, openid) for openid in openids)),
+        asyncio.gather(*(come(there, openid) for openid in reversed(openids))),
+    )
+    assert [each.user.id for each in one] == [each.user.id for each in reversed(other)]
+    assert sum(each.new for each in (*one, *other)) == 30
+
+
+@pytest.mark.gen_test
+async def test_a_crowd_of_logins_is_written_down_in_few_statements(mariadb: MariaDB, databases: list[Database]) -> None:
+    logins, mei = Logins(databases[0]), await meet(Users(databases[0]), "oMei")
+    mine = [login(mei.id) for _ in range(300)]
+    for each in mine:
+        logins.opened(each)
+    before = statements(mariadb, "insert") + statements(mariadb, "update")
+    await logins.flush()
+    assert statements(mariadb, "insert") + statements(mariadb, "update") - before < 10
+    assert len(await logins.find([each.id for each in mine])) == 300

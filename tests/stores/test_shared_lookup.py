@@ -16,7 +16,7 @@ Ask = Callable[[list[bytes]], Awaitable[list[bytes]]]
 
 
 @asynccontextmanager
-async def lookup_that(ask: Ask) -> AsyncIterator[SharedLookup[bytes]]:
+async def lookup_that(ask: Ask) -> AsyncIterator[SharedLookup[bytes, bytes]]:
     lookup = SharedLookup(ask)
     try:
         yield lookup
@@ -186,6 +186,18 @@ async def test_closing_releases_everybody_with_away_and_not_with_gone() -> None:
     await lookup.close()
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(each, SessionsAway) for each in answers)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("turns", [1, 2, 3])
+async def test_closing_releases_also_those_whose_trip_has_not_begun(turns: int) -> None:
+    lookup = SharedLookup(Store().ask)
+    waiting = asyncio.ensure_future(lookup.get(b"k"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await lookup.close()
+    [answer] = await asyncio.wait_for(asyncio.gather(waiting, return_exceptions=True), 5.0)
+    assert isinstance(answer, SessionsAway) or answer == b"value of k"
 
 
 @pytest.mark.gen_test
