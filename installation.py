@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import process
 from actions.backups import NotEmbedded, back_up, copy_keys, go_on_from, keys_beside
 from actions.doctor import Finding, examine_outside, examine_stores
-from commands import DONE, FAILED, Refused, ask_once, shell, table
+from addresses import DATABASE, SESSIONS
+from commands import DONE, FAILED, Refused, ask_once, shell, table, warn
 from settings import MysqlUrl, RedisUrl, Settings, SqliteUrl
 from stores.db.copies import CopyFailed, Found, copy_whole, look_at, look_at_old, put_in_place
 from stores.errors import NotEmpty, StoreTrouble
 from stores.keys import FILE_NAME, KeysUnreadable, make_keys
 from stores.lock import DataLock
 from stores.moving import NotTheSame
-from values import DATABASE, SESSIONS, Kind
+from values import Kind
 
 if TYPE_CHECKING:
     from actions.moving import Moved
@@ -50,9 +51,9 @@ def backup(settings: Settings, options: argparse.Namespace) -> int:
         raise Refused(_ELSEWHERE) from None
     print(f"{size} bytes in {options.file}")
     if not options.with_keys:
-        _say(f"the keys are not in it: keep a copy of {settings.data_dir / FILE_NAME} elsewhere, or use --with-keys")
+        warn([f"the keys are not in it: keep a copy of {settings.data_dir / FILE_NAME} elsewhere, or use --with-keys"])
     if isinstance(settings.sessions, RedisUrl):
-        _say("the sessions are in Redis and not in it")
+        warn(["the sessions are in Redis and not in it"])
     return DONE
 
 
@@ -77,7 +78,7 @@ def restore(settings: Settings, options: argparse.Namespace) -> int:
     finally:
         lock.release()
     print(f"restored {copy}" + (f"; what was there is {aside}" if aside.exists() else ""))
-    _say("what was blocked, erased or revoked since this backup is as it was then: audit.log says what that is")
+    warn(["what was blocked, erased or revoked since this backup is as it was then: audit.log says what that is"])
     return DONE
 
 
@@ -98,7 +99,7 @@ def _restore_keys(settings: Settings, copy: Path, *, keep_sessions: bool) -> Non
     if keep_sessions:
         raise Refused(f"--keep-sessions needs the keys that the backup was made with, as {own}")
     make_keys(settings.data_dir)
-    _say("there were no keys, so new ones were made: operators with a second factor need 'operator reset'")
+    warn(["there were no keys, so new ones were made: operators with a second factor need 'operator reset'"])
 
 
 def _restore_data(settings: Settings, path: Path, copy: Path, found: Found, *, keep_sessions: bool) -> Path:
@@ -143,12 +144,12 @@ def move(settings: Settings, options: argparse.Namespace) -> int:
         if not options.yes:
             ask_once("Every server on these stores has to be stopped now.")
         with _refusals():
-            moved = asyncio.run(_move(settings, database, sessions))
+            moved = asyncio.run(_move(settings, database, sessions, again=options.again))
     for name, count in [*moved.rows.items(), ("live sessions", moved.sessions)]:
         print(f"{name}\t{count}")
     for knob, url in (("DATABASE", database), ("SESSIONS", sessions)):
         if url is not None:
-            _say(f"now set {knob} to {url}, with its password, on every server; the old one is as it was")
+            warn([f"now set {knob} to {url}, with its password, on every server; the old one is as it was"])
     return DONE
 
 
@@ -181,7 +182,11 @@ def _refusals() -> Iterator[None]:
 
 
 async def _move(
-    settings: Settings, to_database: SqliteUrl | MysqlUrl | None, to_sessions: RedisUrl | Literal["database"] | None
+    settings: Settings,
+    to_database: SqliteUrl | MysqlUrl | None,
+    to_sessions: RedisUrl | Literal["database"] | None,
+    *,
+    again: bool,
 ) -> "Moved":
     from actions.moving import move as move_all  # with the drivers of every store, which no other command needs
 
@@ -193,8 +198,11 @@ async def _move(
         _clear(draft)
     wanted = SqliteUrl(draft) if draft else to_database
     told = " and ".join(str(each) for each in (to_database, to_sessions) if each is not None)
-    async with process.opened(settings) as backend, process.target(settings, backend, wanted, to_sessions) as target:
-        moved = await move_all(backend, shell(), *target, to=told)
+    async with (
+        process.opened(settings) as backend,
+        process.target(settings, backend, wanted, to_sessions, again=again) as target,
+    ):
+        moved = await move_all(backend, shell(), *target, to=told, again=again)
     if draft and isinstance(to_database, SqliteUrl):
         put_in_place(draft, to_database.path, to_database.path)
     return moved
@@ -239,7 +247,3 @@ def _target(kind: Kind[Any], text: str | None) -> Any:
         return kind.read(sys.stdin.readline().strip() if text == "-" else text)
     except ValueError:
         raise Refused(f"a target is {kind.takes}; - reads it from stdin") from None
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

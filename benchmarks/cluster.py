@@ -1,9 +1,10 @@
-"""Kills the master of a watched Redis under load, several times, and writes what happened into docs/growing.md.
+"""Kills a master under load, several times, and writes what happened into docs/growing.md.
 
-People log in, verify and log out through a real server while the master dies (SIGKILL). In every second round the copy
-was cut off a moment before, so that the master took revocations that the copy never heard of. Counted are refusals,
-the time until verifies are answered again, sessions that were lost, and sessions that held again though their end had
-been acknowledged, of which there must be none.
+First the master of a Redis that Sentinels watch, then one of the three masters of a Redis Cluster. People log in,
+verify and log out through a real server while it dies (SIGKILL). In every second round its copy was cut off a moment
+before, so that the master took revocations that the copy never heard of. Counted are refusals, the longest time for
+which a person was not let in, sessions that were lost, and sessions that held again though their end had been
+acknowledged, of which there must be none.
 """
 
 import argparse
@@ -16,17 +17,19 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+from clusters import SixNodes
 from phone import Network, Phone, WeChat
 from product import APPID, APPSECRET, ROOT, Product, Simulator
-from sentinels import DOWN_AFTER_SECONDS, Watched
+from sentinels import DOWN_AFTER_SECONDS, Node, Watched
 
 PAGE = ROOT / "docs" / "growing.md"
-BEGIN, END = "<!-- figures of make cluster -->", "<!-- end of figures -->"
-SETTLE_SECONDS = 30.0
+END = "<!-- end of figures -->"
+FLEETS: dict[str, type[Watched | SixNodes]] = {"Sentinels": Watched, "Cluster": SixNodes}
 _PAUSE_SECONDS = 0.01  # of each who verifies: a steady load, not the most that goes
 
 
@@ -36,7 +39,8 @@ class Round:
 
     cut_off: bool
     statuses: Counter[int] = field(default_factory=Counter)
-    silent_seconds: float = 0.0
+    silent_seconds: float = 0.0  # the longest that any person was not let in
+    back_seconds: float = 0.0  # from the moment at which the copy had taken over until the last 503
     put_out: int = 0
     revived: int = 0
     lost: int = 0
@@ -49,6 +53,7 @@ class Round:
             f"{sum(self.statuses.values()):,}",
             f"{self.statuses[503]:,}",
             f"{self.silent_seconds:.1f} s",
+            f"{self.back_seconds:.1f} s",
             f"{self.put_out} / {self.revived}",
             f"{self.lost} of {self.people}",
         ]
@@ -61,7 +66,8 @@ class Load:
     def __init__(self, people: Sequence[Phone], outcome: Round) -> None:
         self._people = list(people)
         self._outcome = outcome
-        self._last_good = time.monotonic()
+        self._last_refusal = 0.0
+        self._good = {each: [time.monotonic()] for each in people}
         self.ended: list[Phone] = []
 
     async def verify(self, number: int, until: float) -> None:
@@ -73,10 +79,18 @@ class Load:
             status = (await who.verify()).status
             self._outcome.statuses[status] += 1
             if status == 200:
-                now = time.monotonic()
-                self._outcome.silent_seconds = max(self._outcome.silent_seconds, now - self._last_good)
-                self._last_good = now
+                self._good[who].append(time.monotonic())
+            else:
+                self._last_refusal = time.monotonic()
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    def count_silence(self, taken_over: float) -> None:
+        """How long who was not let in, given the moment at which the copy had taken over."""
+        end = time.monotonic()
+        for times in self._good.values():
+            silences = [b - a for a, b in pairwise([*times, end])]
+            self._outcome.silent_seconds = max(self._outcome.silent_seconds, *silences)
+        self._outcome.back_seconds = max(0.0, self._last_refusal - taken_over)
 
     async def put_out(self, some: Sequence[Phone], seconds: float) -> None:
         """These log out, spread over that time; only what was acknowledged counts."""
@@ -87,18 +101,20 @@ class Load:
             await asyncio.sleep(seconds / len(some))
 
 
-async def settled(watched: Watched) -> None:
-    """Waits until the copy follows and the Sentinels know each other."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while not await asyncio.to_thread(watched.settled):
-        if time.monotonic() > deadline:
-            raise SystemExit("the Sentinels do not find together")
-        await asyncio.sleep(0.1)
+def moment_of_taking_over(copy: Node) -> float:
+    """When this copy has become a master; it is asked twenty times a second, for half a minute at most."""
+    for _ in range(600):
+        if copy.about("replication").get("role") == "master":
+            return time.monotonic()
+        time.sleep(0.05)
+    raise SystemExit("nobody took over")
 
 
-async def one_round(folder: Path, simulator: Simulator, people: int, seconds: float, *, cut_off: bool) -> Round:
-    """Starts everything anew, kills the master in the middle, and counts."""
-    watched, network = Watched(folder / "redis"), Network()
+async def one_round(
+    fleet: Watched | SixNodes, folder: Path, simulator: Simulator, people: int, seconds: float, *, cut_off: bool
+) -> Round:
+    """Starts everything anew, kills a master in the middle, and counts."""
+    network = Network()
     product = Product(
         folder / "menshen",
         {
@@ -108,13 +124,12 @@ async def one_round(folder: Path, simulator: Simulator, people: int, seconds: fl
             "LOGIN_LIMIT": 0,
             "UNKNOWN_TOKEN_LIMIT": 0,
             "LOG_LEVEL": "info",
-            "SESSIONS": watched.url(),
+            "SESSIONS": fleet.url(),
         },
     )
     outcome = Round(cut_off, people=people)
     try:
-        watched.start()
-        await settled(watched)
+        await asyncio.to_thread(fleet.start)
         product.start()
         wechat = WeChat(simulator.base, network)
         phones = [Phone(product, wechat, network) for _ in range(people * 2)]
@@ -126,48 +141,55 @@ async def one_round(folder: Path, simulator: Simulator, people: int, seconds: fl
         tasks = [asyncio.create_task(load.verify(n * 7, time.monotonic() + seconds)) for n in range(8)]
         tasks.append(asyncio.create_task(load.put_out(go, seconds / 2)))
         await asyncio.sleep(seconds / 4)
+        master = fleet.master
         if cut_off:
-            await asyncio.to_thread(watched.cut_off)
+            await asyncio.to_thread(fleet.cut_off, master)
             await asyncio.sleep(1.0)
-        watched.master.kill()
+        copy = await asyncio.to_thread(fleet.copy_of, master)
+        master.kill()
+        taken_over = await asyncio.to_thread(moment_of_taking_over, copy)
         await asyncio.gather(*tasks)
+        load.count_silence(taken_over)
         outcome.put_out = len(load.ended)
         outcome.revived = sum([(await each.verify()).status == 200 for each in load.ended])
         outcome.lost = sum([(await each.verify()).status == 401 for each in stay])
     finally:
         await network.close()
         product.kill()
-        watched.kill()
+        fleet.kill()
     return outcome
 
 
 def table(rounds: Sequence[Round]) -> str:
     """The figures, as the page shows them."""
     head = [
-        "| the copy | verifies | of them 503 | longest silence | put out / alive again | sessions lost |",
-        "|---|---|---|---|---|---|",
+        "| the copy | verifies | of them 503 | longest silence | after it took over | put out / alive again | lost |",
+        "|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *(each.row() for each in rounds)])
 
 
-def write(figures: str) -> None:
+def write(fleet: str, figures: str) -> None:
     """Puts the figures into the page."""
+    begin = f"<!-- figures of make cluster: {fleet} -->"
     said = PAGE.read_text("utf-8")
     PAGE.write_text(
-        re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{figures}\n{END}", said, flags=re.DOTALL),
+        re.sub(f"{re.escape(begin)}.*?{re.escape(END)}", lambda _: f"{begin}\n{figures}\n{END}", said, flags=re.DOTALL),
         "utf-8",
     )
 
 
-async def run(rounds: int, people: int, seconds: float) -> list[Round]:
-    """All rounds, one after the other."""
+async def run(kind: type[Watched | SixNodes], rounds: int, people: int, seconds: float) -> list[Round]:
+    """All rounds with one kind of fleet, one after the other."""
     found = []
     with tempfile.TemporaryDirectory(prefix="menshen-cluster-") as folder:
         simulator = Simulator(Path(folder) / "wechat", {})
         simulator.start()
         try:
             for n in range(rounds):
-                done = await one_round(Path(folder) / f"round-{n}", simulator, people, seconds, cut_off=n % 2 == 1)
+                place = Path(folder) / f"round-{n}"
+                fleet = kind(place / "redis")
+                done = await one_round(fleet, place, simulator, people, seconds, cut_off=n % 2 == 1)
                 print(done.row(), flush=True)
                 found.append(done)
         finally:
@@ -183,11 +205,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=16.0, help="of load in each round")
     parser.add_argument("--keep-page", action="store_true", help="print the figures and leave the page as it is")
     at = parser.parse_args()
-    print(f"the Sentinels wait {DOWN_AFTER_SECONDS:g} s before they take a silent master for dead")
-    found = asyncio.run(run(at.rounds, at.people, at.seconds))
-    if not at.keep_page:
-        write(table(found))
-    return int(any(each.revived for each in found))
+    revived = 0
+    for name, kind in FLEETS.items():
+        print(f"{name}: a silent master is taken for dead after {DOWN_AFTER_SECONDS:g} s")
+        found = asyncio.run(run(kind, at.rounds, at.people, at.seconds))
+        revived += sum(each.revived for each in found)
+        if not at.keep_page:
+            write(name, table(found))
+    return int(bool(revived))
 
 
 if __name__ == "__main__":

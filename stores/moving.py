@@ -5,11 +5,12 @@ While that lasts the new database calls itself of a version that no program has,
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from stores.db import Database, Query, Row, Script, Statement, load
-from stores.db.schema import NEWEST, UPKEEP
+from stores.db import Database, Query, Row, Statement, all_of, load
+from stores.db.schema import NEWEST, TABLE_NAMES, UPKEEP
+from stores.db.statements import Dialect
 from stores.errors import NotEmpty, WrongSchema
 
 SQL = load("moving.sql")
@@ -66,22 +67,44 @@ TABLES = (
 )
 
 
-async def mark_empty(db: Database) -> None:
-    """Begins a move into a database of our schema. Raises NotEmpty, WrongSchema, store trouble."""
+async def must_be_empty(db: Database) -> None:
+    """Raises NotEmpty when a database of our schema holds anything; WrongSchema, store trouble."""
     [(version,)] = await db.read(UPKEEP["schema_version"]())
-    if version == HALF_MOVED:
-        raise NotEmpty("a move into it was interrupted")
     if version != NEWEST:
         raise WrongSchema("it is of another version")
     for table in (*TABLES, SESSION):
         if await _page(db, table, table.first()):
             raise NotEmpty("it holds data")
-    await _write(db, [UPKEEP["note_version"](version=HALF_MOVED, now=0)])
+
+
+async def mark(db: Database) -> None:
+    """A move into this database begins: until its end no server takes it."""
+    await db.write(all_of(UPKEEP["note_version"](version=HALF_MOVED, now=0)))
+
+
+async def make_ready(db: Database, *, again: bool) -> None:
+    """Gives a database to move to our schema. With `again`, what an interrupted move left there goes first.
+
+    Raises NotEmpty when it is half moved, or of a newer version, and store trouble.
+    """
+    try:
+        await db.upgrade()
+    except WrongSchema as wrong:
+        [(version,)] = await db.read(UPKEEP["schema_version"]())
+        if version != HALF_MOVED:
+            raise NotEmpty(str(wrong)) from None
+        if not again:
+            told = "a move into it was interrupted (--again empties it and begins anew)"
+            raise NotEmpty(told) from None
+        for table in reversed(TABLE_NAMES):  # the one with the mark was made first and goes last
+            await db.write(all_of(_drop(table)))
+        await db.upgrade()
+    await db.start()
 
 
 async def unmark(db: Database) -> None:
     """The move is over: from here on it can be served."""
-    await _write(db, [SQL["unmark"](version=HALF_MOVED)])
+    await db.write(all_of(SQL["unmark"](version=HALF_MOVED)))
 
 
 async def copy_all(source: Database, target: Database, *, sessions: bool) -> dict[str, int]:
@@ -90,13 +113,15 @@ async def copy_all(source: Database, target: Database, *, sessions: bool) -> dic
     for table in _wanted(sessions=sessions):
         count = 0
         async for rows in _pages(source, table):
-            await _write(target, [table.put(**dict(zip(table.given, row, strict=True))) for row in rows])
+            await target.write(all_of(*[table.put(**dict(zip(table.given, row, strict=True))) for row in rows]))
             count += len(rows)
         counts[table.name] = count
     async for rows in _figures(source):
-        await _write(target, [SQL["put_figure"](appid=row[0], name=row[1], hour=row[2], n=row[3]) for row in rows])
+        await target.write(
+            all_of(*[SQL["put_figure"](appid=row[0], name=row[1], hour=row[2], n=row[3]) for row in rows])
+        )
     [(n, link)] = await source.read(AUDIT["audit_head"]())
-    await _write(target, [AUDIT["move_audit_head"](n=n, link=link)])
+    await target.write(all_of(AUDIT["move_audit_head"](n=n, link=link)))
     return counts
 
 
@@ -113,7 +138,7 @@ async def compare(source: Database, target: Database, *, sessions: bool) -> None
 
 async def forget_all_sessions(db: Database) -> None:
     """Takes away what an engine that is not in use left in SQL: it has heard of no revocation since."""
-    await _write(db, [SQL["forget_all_sessions"]()])
+    await db.write(all_of(SQL["forget_all_sessions"]()))
 
 
 async def session_rows(db: Database) -> AsyncIterator[list[Row]]:
@@ -124,6 +149,12 @@ async def session_rows(db: Database) -> AsyncIterator[list[Row]]:
 
 def _wanted(*, sessions: bool) -> tuple[Table, ...]:
     return (*TABLES, SESSION) if sessions else TABLES
+
+
+def _drop(table: str) -> Query:
+    text = f"DROP TABLE IF EXISTS {table}"
+    both: Mapping[Dialect, str] = {"sqlite": text, "mysql": text}
+    return Statement("drop", "a table goes", both, both)()
 
 
 async def _pages(db: Database, table: Table) -> AsyncIterator[list[Row]]:
@@ -155,12 +186,3 @@ async def _digest(pages: AsyncIterator[list[Row]]) -> tuple[int, bytes]:
             told.update(repr(plain).encode("utf-8", "surrogatepass"))
         count += len(rows)
     return count, told.digest()
-
-
-async def _write(db: Database, queries: list[Query]) -> None:
-    def script() -> Script[None]:
-        for query in queries:
-            _ = yield query
-
-    make: Callable[[], Script[None]] = script
-    await db.write(make)

@@ -8,9 +8,10 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from stores.errors import NotEmpty, SessionsAway, StoreFull, StoreTrouble
+from stores.errors import SessionsAway, StoreFull, StoreTrouble
 from stores.records import Records
 from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, epitaph, tombstone
 from stores.sessions.promise import (
@@ -27,10 +28,12 @@ from stores.sessions.promise import (
     Session,
     SessionGone,
     TooManySessions,
+    new_token,
 )
 from stores.sessions.redis_epochs import RedisEpochs
 from stores.sessions.redis_keys import Keys
-from stores.sessions.redis_link import CALL_SECONDS, Pipeline, RedisLink
+from stores.sessions.redis_link import CALL_SECONDS, Command, Link, Pipeline, RedisLink
+from stores.sessions.redis_moving import begin_move, end_move
 from stores.sessions.redis_recovery import RedisRecovery
 from stores.sessions.redis_undo import A_FEW as A_FEW_TO_UNDO
 from stores.sessions.redis_undo import RedisUndo
@@ -45,7 +48,7 @@ _REASON_SECONDS = 0.1  # why a session ended is a courtesy and must not make a v
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """One value of a shared look-up, with the epochs that were read beside it."""
 
     epochs: Mapping[str, int]
@@ -63,59 +66,45 @@ class _Written:
     ]  # from the last of the person's sessions within the limit on, the one that ends last at the top
 
 
-class RedisSessions:
-    """The promise, kept in one Redis (alone, or the master that a name leads to)."""
+class RedisBucket:
+    """Sessions whose keys share one hash tag: the part of the promise that is about sessions and people."""
 
     def __init__(
         self,
-        link: RedisLink,
+        link: Link,
         keys: Keys,
         packer: Packer,
-        records: Records,
     ) -> None:
-        """`records` is what SQL keeps for good, for a Redis that may have lost it."""
         self._link = link
-        self._client = link.client
         self._keys = keys
         self._packer = packer
-        self._records = records
-        self._epochs = RedisEpochs(link, keys, records, RedisRecovery(link, keys, records, self._end_again))
+        self._epochs = RedisEpochs(link, keys)
         self._undo = RedisUndo(link, keys, packer, self._epochs)
-        self._lookup: SharedLookup[_Found] = SharedLookup(self._ask)
-        self._indexed: SharedLookup[bool] = SharedLookup(self._ask_indexes)
+        self._lookup: SharedLookup[bytes, Found] = SharedLookup(self._ask)
+        self._indexed: SharedLookup[bytes, bool] = SharedLookup(self._ask_indexes)
 
-    async def start(self) -> None:
-        """See Sessions.start."""
-        await self._link.start()
-        try:
-            await self.set_epochs(await self._records.epochs())
-        except StoreTrouble:
-            log.warning("the session store could not be told the epochs yet")
+    @property
+    def _client(self) -> Any:
+        return self._link.client
 
     async def ping(self) -> None:
         """See Sessions.ping."""
         await self._epochs.fetch()
 
-    async def advice(self) -> list[Advice]:
-        """See Sessions.advice."""
-        return await self._link.advice()
-
-    async def close(self) -> None:
-        """See Sessions.close."""
-        await self._epochs.stop()
+    async def stop(self) -> None:
+        """Ends what is under way."""
         await self._lookup.close()
         await self._indexed.close()
-        await self._link.close()
 
     # Before a login
 
     async def admit(self, code_hash: bytes, tally: str) -> Admission:
         """See Sessions.admit."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.get(self._keys.epochs)
-        pipe.set(self._keys.claim(code_hash), b"", nx=True, ex=CLAIM_SECONDS)
-        self._tally(pipe, tally, 1)
-        raw, claimed, total, _ = await self._call(pipe.execute())
+        raw, claimed, total, _ = await self._link.ask(
+            (b"GET", self._keys.epochs),
+            (b"SET", self._keys.claim(code_hash), b"", b"NX", b"EX", CLAIM_SECONDS),
+            *self._tally(tally, 1),
+        )
         try:
             self._epochs.read(raw)
         except SessionsAway:
@@ -130,15 +119,12 @@ class RedisSessions:
 
     async def add_tallies(self, tallies: Mapping[str, int]) -> dict[str, int]:
         """See Sessions.add_tallies."""
-        pipe = self._client.pipeline(transaction=False)
-        for name, n in tallies.items():
-            self._tally(pipe, name, n)
-        answers = await self._call(pipe.execute())
+        answers = await self._link.ask(*chain.from_iterable(self._tally(name, n) for name, n in tallies.items()))
         return {name: int(total) for name, total in zip(tallies, answers[::2], strict=True)}
 
-    def _tally(self, pipe: Pipeline, name: str, n: int) -> None:
-        pipe.incrby(self._keys.tally(name), n)
-        pipe.expire(self._keys.tally(name), 2 * TALLY_SECONDS)
+    def _tally(self, name: str, n: int) -> tuple[Command, Command]:
+        key = self._keys.tally(name)
+        return (b"INCRBY", key, n), (b"EXPIRE", key, 2 * TALLY_SECONDS)
 
     # A session begins
 
@@ -168,18 +154,21 @@ class RedisSessions:
         if opening.limit:
             # Tells sessions of one second apart, so that the oldest is the oldest; it costs 12 bytes in Redis.
             score += min(max(time.time() - session.created_at, 0), 0.999)
-        pipe = self._client.pipeline(transaction=True)
-        pipe.get(self._keys.epochs)
-        pipe.zscore(self._keys.generations, session.user_id)
-        pipe.set(self._keys.session(handle), self._packer.pack(session), exat=session.expires_at)
-        pipe.zadd(app, {handle: score})
-        pipe.zremrangebyscore(user, "-inf", now - MEMORY_SECONDS)
-        pipe.zadd(user, {handle: score})
-        pipe.expireat(user, session.ends_at + MEMORY_SECONDS, nx=True)
-        pipe.expireat(user, session.ends_at + MEMORY_SECONDS, gt=True)  # GT alone does nothing to a key without an end
+        until = session.ends_at + MEMORY_SECONDS
+        commands: list[Command] = [
+            (b"GET", self._keys.epochs),
+            (b"ZSCORE", self._keys.generations, session.user_id),
+            (b"SET", self._keys.session(handle), self._packer.pack(session), b"EXAT", session.expires_at),
+            (b"ZADD", app, score, handle),
+            (b"ZREMRANGEBYSCORE", user, b"-inf", now - MEMORY_SECONDS),
+            (b"ZADD", user, score, handle),
+            (b"EXPIREAT", user, until, b"NX"),
+            (b"EXPIREAT", user, until, b"GT"),  # GT alone does nothing to a key without an end
+        ]
         if opening.limit:
-            pipe.zrange(user, "+inf", now, desc=True, byscore=True, offset=opening.limit - 1, num=_A_FEW)
-        raw, generation, *_, last = await self._call(pipe.execute())
+            within = (b"BYSCORE", b"REV", b"LIMIT", opening.limit - 1, _A_FEW)
+            commands.append((b"ZRANGE", user, b"+inf", now, *within))
+        raw, generation, *_, last = await self._link.ask_at_once(*commands)
         if raw is None:
             await self._take_out(session)
         return _Written(self._epochs.read(raw), int(generation or 0), last if opening.limit else [])
@@ -217,10 +206,14 @@ class RedisSessions:
         found = await self._lookup.get(session)
         if found.value is None:
             raise SessionGone(await self._why_missing(session))
-        if reason := epitaph(found.value):
+        return self._judge(session, found, now)
+
+    def _judge(self, session: bytes, found: Found, now: int) -> Session:
+        """The session that was found under this id, if it holds. Raises SessionGone."""
+        if reason := epitaph(found.value or b""):
             raise SessionGone(reason)
         try:
-            held = self._packer.unpack(session[:HANDLE_BYTES], found.value)
+            held = self._packer.unpack(session[:HANDLE_BYTES], found.value or b"")
         except NotOurs:
             log.error("a value in Redis is not a session of ours; it is not believed")
             raise SessionGone from None
@@ -232,11 +225,11 @@ class RedisSessions:
             raise SessionGone("expired")
         return held
 
-    async def _ask(self, ids: list[bytes]) -> list[_Found]:
+    async def _ask(self, ids: list[bytes]) -> list[Found]:
         keys = [self._keys.session(each[:HANDLE_BYTES]) for each in ids]
-        raw, *values = await self._call(self._client.mget(self._keys.epochs, *keys))
+        [[raw, *values]] = await self._link.ask_alone((b"MGET", self._keys.epochs, *keys))
         epochs = self._epochs.read(raw)
-        return [_Found(epochs, value) for value in values]
+        return [Found(epochs, value) for value in values]
 
     async def _why_missing(self, session: bytes) -> Reason | None:
         """`expired` when the session still stands in an index; its value went by itself."""
@@ -248,10 +241,9 @@ class RedisSessions:
     async def _ask_indexes(self, ids: list[bytes]) -> list[bool]:
         """Whether each of them stands in the index of a mini program."""
         handles = [each[:HANDLE_BYTES] for each in ids]
-        pipe = self._client.pipeline(transaction=False)
-        for appid, counter in self._epochs.last.items():
-            pipe.zmscore(self._keys.app(appid, counter), handles)
-        of_apps = await self._call(pipe.execute(), _REASON_SECONDS)
+        indexes = [self._keys.app(appid, counter) for appid, counter in self._epochs.last.items()]
+        commands = [(b"ZMSCORE", index, *handles) for index in indexes]
+        of_apps = await self._link.ask_alone(*commands, seconds=_REASON_SECONDS)
         return [any(scores[n] is not None for scores in of_apps) for n in range(len(ids))]
 
     async def holding(self, ids: list[bytes], now: int) -> dict[bytes, Session]:
@@ -288,7 +280,7 @@ class RedisSessions:
         if not handles:
             return []
         keys = [self._keys.session(each) for each in handles]
-        raw, *values = await self._call(self._client.mget(self._keys.epochs, *keys))
+        [[raw, *values]] = await self._link.ask_alone((b"MGET", self._keys.epochs, *keys))
         self._epochs.read(raw)
         return list(values)
 
@@ -428,20 +420,7 @@ class RedisSessions:
                 pipe.zadd(index, {handle: until}, xx=True, gt=True)
         await self._call(pipe.execute())
 
-    async def set_epochs(self, epochs: Mapping[str, int]) -> None:
-        """See Sessions.set_epochs."""
-        await self._epochs.push(epochs)
-
     # All of them go elsewhere, or come from there
-
-    async def must_be_empty(self) -> None:
-        """Raises NotEmpty when anything lies under our prefix: a session ended elsewhere since would revive.
-
-        A walk over all keys, which no request may cost: only the command `move` asks this, once, before any server.
-        """
-        with self._link.troubles():
-            async for _ in self._client.scan_iter(match=self._keys.everything, count=1_000):
-                raise NotEmpty("it holds keys under KEY_PREFIX")
 
     async def every(self, now: int) -> AsyncIterator[list[Session]]:
         """All sessions that hold, a few at a time, each with the end that its index knows."""
@@ -500,6 +479,50 @@ class RedisSessions:
 
     async def _call(self, answer: Awaitable[Any], seconds: float = CALL_SECONDS) -> Any:
         return await self._link.call(answer, seconds)
+
+
+class RedisSessions(RedisBucket):
+    """The promise, kept in one Redis (alone, or the master that a name leads to)."""
+
+    def __init__(self, link: RedisLink, keys: Keys, packer: Packer, records: Records) -> None:
+        """`records` is what SQL keeps for good, for a Redis that may have lost it."""
+        super().__init__(link, keys, packer)
+        self._node = link
+        self._records = records
+        self._recovery = RedisRecovery([self._epochs], lambda _: self._epochs, records, self._end_again)
+
+    async def start(self) -> None:
+        """See Sessions.start."""
+        await self._node.start()
+        await self._recovery.begin()
+
+    async def advice(self) -> list[Advice]:
+        """See Sessions.advice."""
+        return await self._node.advice()
+
+    def new_token(self, user_id: int) -> str:
+        """See Sessions.new_token."""
+        del user_id
+        return new_token()
+
+    async def set_epochs(self, epochs: Mapping[str, int]) -> None:
+        """See Sessions.set_epochs."""
+        await self._recovery.push(epochs)
+
+    async def begin_move(self, *, again: bool) -> None:
+        """See redis_moving.begin_move; where anything lies already, a session ended elsewhere since would revive."""
+        await begin_move([self._epochs], [self._node], self._keys.everything, again=again)
+
+    async def end_move(self, epochs: Mapping[str, int]) -> None:
+        """All sessions are here: from now on they count."""
+        await end_move([self._epochs])
+        await self.set_epochs(epochs)
+
+    async def close(self) -> None:
+        """See Sessions.close."""
+        await self._recovery.stop()
+        await self.stop()
+        await self._node.close()
 
 
 def _in_turns(ids: Iterable[bytes], most: int) -> Iterator[set[bytes]]:

@@ -21,6 +21,7 @@ from stores.sessions.promise import (
     Session,
     SessionGone,
     TooManySessions,
+    new_token,
 )
 from stores.sessions.shared_lookup import SharedLookup
 
@@ -42,7 +43,7 @@ class SqlSessions:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._lookup: SharedLookup[Row | None] = SharedLookup(self._ask)
+        self._lookup: SharedLookup[bytes, Row | None] = SharedLookup(self._ask)
 
     async def start(self) -> None:
         """The database is opened by whoever made it."""
@@ -88,6 +89,11 @@ class SqlSessions:
 
         with _as_sessions():
             return await self._db.write(script, durable=False)
+
+    def new_token(self, user_id: int) -> str:
+        """See Sessions.new_token."""
+        del user_id
+        return new_token()
 
     async def open(self, opening: Opening, now: int) -> Opened:
         """See Sessions.open."""

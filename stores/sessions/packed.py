@@ -86,6 +86,19 @@ def epitaph(value: bytes) -> Reason | None:
     return None
 
 
+_ELSEWHERE = 0xE0  # what a signpost begins with; no packed session and no tombstone does
+
+
+def signpost(bucket: int) -> bytes:
+    """What stands in a cluster where a session's id leads to, when the session itself lies in another bucket."""
+    return bytes([_ELSEWHERE, bucket])
+
+
+def pointed(value: bytes | None) -> int | None:
+    """The bucket that a signpost names; None when the value is no signpost."""
+    return value[1] if value and len(value) == 2 and value[0] == _ELSEWHERE else None
+
+
 # generation, until, expires at, length of the name; then the name and the session's value
 _STASH = struct.Struct(">QIIH")
 

@@ -152,6 +152,9 @@ class Sessions(Protocol):
     async def add_tallies(self, tallies: Mapping[str, int]) -> dict[str, int]:
         """Adds to several tallies of this minute; gives where each stands now."""
 
+    def new_token(self, user_id: int) -> str:
+        """A token for a new session of this person; where people lie apart, one whose session lies beside theirs."""
+
     async def open(self, opening: Opening, now: int) -> Opened:
         """Begins a session; gives it, and the ids of those that were ended to make room.
 

@@ -10,6 +10,9 @@
 {prefix}c HASH              a login code that was claimed
 {prefix}t NAME              a tally of one minute
 {prefix}o                   indexes of epochs gone by that the sweep has still to empty
+
+In a cluster each of 256 buckets has all of these under a tag of its own, {prefix:00} to {prefix:ff}; there `s HANDLE`
+may also be two bytes that name the bucket in which the session is.
 """
 
 from stores.sessions.promise import Session

@@ -49,6 +49,22 @@ class _Asking:
         except exceptions.NoPermissionError:
             self.learn_from(None)
 
+    async def exchange(self: Any, packed: bytes, answers: int) -> list[Any]:
+        """Sends commands that are packed already, and gives so many answers; an error that Redis tells is one of them.
+
+        redis-py's own way costs a task for each write and a clock for each answer; the one deadline around all of it is
+        the caller's. What is given up half-way closes the connection. Raises redis-py's ConnectionError.
+        """
+        try:
+            self._writer.write(packed)
+            await self._writer.drain()
+            return [await self._parser.read_response(disable_decoding=True) for _ in range(answers)]
+        except BaseException as error:
+            await self.disconnect(nowait=True)
+            if isinstance(error, OSError):
+                raise exceptions.ConnectionError(type(error).__name__) from None
+            raise
+
     def learn_from(self, about: Any) -> None:
         """Takes the name from an answer to INFO replication; None when Redis does not say."""
         self.name = _name_in(about)
@@ -169,7 +185,13 @@ class PatientPool(aioredis.BlockingConnectionPool):
                 return
             await connection.disconnect()  # it leads to a Redis of the past, when it leads anywhere
             self._begin(connection)
-        await asyncio.shield(self._handshakes[connection])
+        handshake = self._handshakes[connection]
+        try:
+            await asyncio.shield(handshake)
+        except asyncio.CancelledError:
+            if not handshake.cancelled():
+                raise
+            raise exceptions.ConnectionError("given up") from None  # the pool was closed, and nobody else cancelled it
 
     async def give_up(self) -> None:
         """Cancels the handshakes under way, and lets go of the Sentinels."""

@@ -12,7 +12,7 @@ from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, Stash, epitaph
 from stores.sessions.promise import MEMORY_SECONDS, UNDO_SECONDS, Reason, Session
 from stores.sessions.redis_epochs import RedisEpochs
 from stores.sessions.redis_keys import Keys
-from stores.sessions.redis_link import Conflict, Pipeline, RedisLink
+from stores.sessions.redis_link import Conflict, Link, Pipeline
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _SECONDS = 2.0  # half a dozen round trips, and no phone waits for them
 class RedisUndo:
     """Ends sessions so that they can be brought back, and brings them back; at most A_FEW in one call."""
 
-    def __init__(self, link: RedisLink, keys: Keys, packer: Packer, epochs: RedisEpochs) -> None:
+    def __init__(self, link: Link, keys: Keys, packer: Packer, epochs: RedisEpochs) -> None:
         self._link = link
         self._keys = keys
         self._packer = packer

@@ -18,7 +18,7 @@ Phones = Callable[..., list[Phone]]
 Make = Callable[..., Product]
 RULES = {line.split()[1]: line.split()[2:] for line in USERS.read_text("ascii").splitlines()}
 REFUSED = [
-    *("FLUSHALL", "FLUSHDB", "KEYS *", "SCAN 0", "CONFIG GET dir", "CONFIG SET dir /tmp", "CONFIG REWRITE", "SHUTDOWN"),
+    *("FLUSHALL", "FLUSHDB", "KEYS *", "SCAN 0", "CONFIG GET dir", "CONFIG SET hz 10", "CONFIG REWRITE", "SHUTDOWN"),
     *("EVAL return{} 0", "EVALSHA x 0", "SCRIPT FLUSH", "FUNCTION LIST", "FCALL x 0", "ACL LIST", "ACL SETUSER x on"),
     *("MODULE LIST", "MONITOR", "CLIENT LIST", "CLIENT KILL ID 1", "REPLICAOF no one", "SAVE"),
     *("DUMP {menshen}e", "RESTORE {menshen}e 0 x", "MIGRATE h 1 {menshen}e 0 1", "RENAME {menshen}e {menshen}f"),
@@ -32,7 +32,7 @@ def test_only_the_owner_may_do_everything_and_nobody_comes_in_without_a_name() -
     assert RULES["default"][:2] == ["off", "resetpass"]
     assert "+@all" in RULES["admin"]
     serving = RULES["menshen"]
-    assert [rule for rule in serving if rule.startswith("~")] == ["~{menshen}*"]
+    assert [rule for rule in serving if rule.startswith("~")] == ["~{menshen}*", "~{menshen:*"]
     assert serving.index("-@all") < min(n for n, rule in enumerate(serving) if rule.startswith("+"))
     assert not [rule for rule in serving if rule.startswith(("+@", "&", "allkeys", "allchannels", "allcommands"))]
 
