@@ -1,6 +1,6 @@
 # The workshop's doors: each target is one line of what it does; longer shell stands in .ci/.
 .DEFAULT_GOAL := help
-.PHONY: help setup run seed lists prove cluster bench test quick lint docs pictures bill licences audit lock develop packages binary trial release
+.PHONY: help setup run seed lists prove cluster capacity bench test quick lint docs pictures bill licences audit lock develop packages binary trial release
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 # The tests start our program some thousand times; where Python keeps no bytecode, each start would compile all of it.
@@ -27,8 +27,11 @@ lists: .venv/installed-dev  ## Measure the dashboard's lists on stores that seed
 prove: packages .venv/installed-dev  ## Show goals D1 to D27 on real servers and write docs/proof.md. ARGS="D2 D11" chooses.
 	@PYTHONPATH=. $(PYTHON) -m benchmarks.prove $(ARGS)
 
-cluster: packages .venv/installed-dev  ## Kill the master of a Redis behind Sentinels under load, and write the figures into docs/growing.md.
+cluster: packages .venv/installed-dev  ## Kill masters of a watched Redis and of a Redis Cluster under load, and write the figures into docs/growing.md.
 	@PYTHONPATH=. $(PYTHON) benchmarks/cluster.py $(ARGS)
+
+capacity: packages .venv/installed-dev  ## Measure what people and sessions cost, and write the table of docs/growing.md.
+	@PYTHONPATH=. $(PYTHON) benchmarks/capacity.py $(ARGS)
 
 bench: .venv/installed-dev  ## Measure Menshen beside Fastify, Express, PHP and plain Tornado, and write docs/performance.md.
 	@.ci/bench
@@ -46,7 +49,7 @@ lint: .venv/installed-dev  ## Judge style and types of everything.
 	@$(PYTHON) -m mypy --strict .
 
 docs: .venv/installed  ## Write docs/settings.md anew from the table of settings.
-	@$(PYTHON) -c 'import settings; print(settings.settings_page(), end="")' > docs/settings.md.new
+	@PYTHONPATH=. $(PYTHON) tests/settings_page.py > docs/settings.md.new
 	@mv docs/settings.md.new docs/settings.md
 
 pictures: packages .venv/installed-dev  ## Take the pictures of docs/operators.md anew.
@@ -67,8 +70,8 @@ lock: .venv/installed  ## Resolve requirements*.in anew into the hash-pinned loc
 binary: .venv/installed  ## Make dist/menshen, the program as one file, with its checksum and its bill of materials.
 	@.ci/binary
 
-trial: packages .venv/installed-dev  ## Try dist/menshen: every command, in an empty root, under a supervisor.
-	@$(PYTHON) -m pytest -m binary tests/installation/test_binary.py $(ARGS)
+trial: packages .venv/installed-dev  ## Try dist/menshen: every command, in an empty root, on a bare Debian, as an image, under a supervisor.
+	@.ci/trial $(ARGS)
 
 release: binary trial  ## Make all that a release consists of in dist/: file, checksum, bill of materials, notes.
 	@.ci/release

@@ -37,6 +37,7 @@ IDLE_CONNECTION_SECONDS = 75  # longer than the 60 s after which proxies let go,
 BODY_SECONDS = 10
 HEADER_BYTES = 16 * 1024
 LISTENING_ON_SECONDS = 0.5  # after the word to stop: load balancers see /readyz turn before connections are refused
+LAST_REQUEST_SECONDS = 0.25  # after a connection was let in, or answered the last time
 DRAIN_SECONDS = 10
 _LOOK_SECONDS = 5.0
 # systemd and a terminal tell every process of ours to stop, and a parent then tells its workers too: that is one word.
@@ -180,8 +181,16 @@ class Server:
         await asyncio.sleep(LISTENING_ON_SECONDS)
         for http in listeners:
             http.stop()
-        if self._traffic.under_way:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._traffic.quiet.wait(), DRAIN_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._nobody_asks(), DRAIN_SECONDS)
         for http in listeners:
             await http.close_all_connections()
+
+    async def _nobody_asks(self) -> None:
+        """Returns when nothing is under way and a moment went by without a request: who came last had to speak yet."""
+        begun = -1
+        while self._traffic.under_way or self._traffic.begun != begun:
+            begun = self._traffic.begun
+            if self._traffic.under_way:
+                await self._traffic.quiet.wait()
+            await asyncio.sleep(LAST_REQUEST_SECONDS)

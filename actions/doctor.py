@@ -6,6 +6,7 @@ Nothing is changed, no secret is printed, and one thing that is broken keeps no 
 import asyncio
 import contextlib
 import os
+import re
 import resource
 import shutil
 import ssl
@@ -23,6 +24,7 @@ from stores.audit import FILE_NAME as AUDIT_FILE
 from stores.audit import AuditBroken
 from stores.backups import last_backup
 from stores.errors import StoreTrouble
+from stores.figures import DAY_HOURS, UNTRUSTED_PROXY, hour_of
 from stores.keys import FILE_NAME as KEYS_FILE
 from wechat.client import WeChat
 from wechat.errors import CodeRefused, WeChatBusy, WeChatMisconfigured, WeChatSilent, WeChatUnreachable
@@ -252,9 +254,30 @@ async def _database(backend: Backend) -> AsyncIterator[Finding]:
     version = about["version"]
     where = backend.settings.database
     if isinstance(where, MysqlUrl):
-        for found in _mysql(about, where):
+        for found in (*_too_old(version), *_mysql(about, where)):
             yield found
     yield Finding("ok", "database", f"{where} answers, version {version}, with the schema of this program")
+    async for found in _forwarded(backend):
+        yield found
+
+
+async def _forwarded(backend: Backend) -> AsyncIterator[Finding]:
+    """What servers on these stores saw of a proxy that they do not believe."""
+    if backend.settings.trusted_proxies:
+        return
+    lately = await backend.figures.named([""], [UNTRUSTED_PROXY], hour_of(backend.now()) - DAY_HOURS)
+    if seen := sum(each.n for each in lately):
+        counted = f"{seen} request{'' if seen == 1 else 's'} of the last day"
+        says = f"{counted} came through a proxy on this machine that nothing names: its phones count as one address"
+        yield Finding("fail", "proxy", says, "set TRUSTED_PROXIES=127.0.0.1/32,::1/128 if that proxy is yours")
+
+
+def _too_old(version: str) -> Iterator[Finding]:
+    name, oldest = ("MariaDB", (10, 6)) if "mariadb" in version else ("MySQL", (8, 0))
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found and (int(found[1]), int(found[2])) < oldest:
+        says = f"{name} {version} is too old: {oldest[0]}.{oldest[1]} or newer is needed"
+        yield Finding("fail", "database", says, f"upgrade {name}")
 
 
 def _mysql(about: dict[str, str], where: MysqlUrl) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -45,6 +45,7 @@ API_HEADERS = {
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
+FORM = "application/x-www-form-urlencoded"
 BODY_TYPE = "X-Menshen-Body-Type"  # the door sets it, whatever the client sent under this name
 
 
@@ -63,12 +64,14 @@ class Traffic:
     """What is under way in this process, and whether it is about to end."""
 
     draining: bool = False
+    begun: int = 0
     under_way: int = 0
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     meter: Meter = field(default_factory=Meter)
 
     def begin(self) -> None:
         """A request reached its handler."""
+        self.begun += 1
         self.under_way += 1
         self.quiet.clear()
 
@@ -117,7 +120,7 @@ class Handler(RequestHandler):
     errcode: int | None = None  # of a refusal
 
     def initialize(self, backend: Backend, traffic: Traffic) -> None:
-        """Called by Tornado for each request, with what server.py put into the routes."""
+        """Called by Tornado for each request, with what `make_application` put into the routes."""
         self.backend = backend
         self.traffic = traffic
         traffic.begin()
@@ -129,6 +132,17 @@ class Handler(RequestHandler):
         self.request_id = getattr(self, "request_id", None) or request_id_of(self.request)
         self.clear_header("Server")  # OWASP ASVS 13.4.6: no product, no version
         self.set_header("X-Request-Id", self.request_id)
+
+    def put_headers(self, fields: Mapping[str, str]) -> None:
+        """Sets each of them."""
+        for name, value in fields.items():
+            self.set_header(name, value)
+
+    def set_refusal_headers(self, row: Refusal) -> None:
+        """Sets those that go with a refusal."""
+        self.put_headers(headers(row))
+        if row.status == 405:
+            self.set_header("Allow", self.allowed())
 
     def compute_etag(self) -> str | None:
         """No Etag: most answers hold something that must not be stored."""
@@ -165,8 +179,7 @@ class ApiHandler(Handler):
     def set_default_headers(self) -> None:
         """See Handler."""
         super().set_default_headers()
-        for name, value in API_HEADERS.items():
-            self.set_header(name, value)
+        self.put_headers(API_HEADERS)
 
     def answer(self, **fields: object) -> None:
         """Success, in WeChat's own form: errcode 0 and errmsg ok."""
@@ -174,18 +187,20 @@ class ApiHandler(Handler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Called by Tornado with the exception that ended a handler."""
-        error = (kwargs.get("exc_info") or (None, None, None))[1]
+        error = error_in(kwargs)
         row = row_for(status_code, error)
         self.errcode = row.errcode
-        for name, value in headers(row).items():
-            self.set_header(name, value)
-        if row.status == 405:
-            self.set_header("Allow", self.allowed())
+        self.set_refusal_headers(row)
         self.set_status(sent_status(row, self.backend.settings.api_status, self.request.path))
         self._send(envelope(row, self.request_id, **more_about(error, self.backend.settings.session_reasons)))
 
     def _send(self, body: dict[str, object]) -> None:
         self.finish(encoded(body))
+
+    @property
+    def is_form(self) -> bool:
+        """Whether the body says that it is a form."""
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
 
     def body(self) -> JsonObject:
         """The JSON object of the body. Raises BadRequest."""
@@ -202,6 +217,11 @@ class ApiHandler(Handler):
         work = getattr(self, "_work", None)
         if work is not None:
             work.cancel()
+
+
+def error_in(kwargs: Mapping[str, Any]) -> BaseException | None:
+    """The exception that Tornado hands to `write_error`, None for a refusal of its own."""
+    return (kwargs.get("exc_info") or (None, None, None))[1]
 
 
 def more_about(error: BaseException | None, session_reasons: bool) -> dict[str, object]:

@@ -61,7 +61,7 @@ class Simulator(Program):
 class Product(Program):
     """A Menshen server; `settings` are named as in docs/settings.md, without the prefix."""
 
-    words = ("serve",)
+    words: Sequence[str] = ("serve",)
     announcement = re.compile(r"^listening on http://\S+:(?P<port>\d+)$", re.MULTILINE)
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:

@@ -28,6 +28,10 @@ Phones = Callable[..., list[Phone]]
 Make = Callable[..., Product]
 
 
+async def back_up(server: Product, copy: Path, *words: str) -> str:
+    return await done_with_notes(server, "backup", str(copy), *words)
+
+
 async def restored(server: Product, copy: Path, *words: str) -> None:
     server.stop()
     await done_with_notes(server, "restore", str(copy), *words)
@@ -51,7 +55,7 @@ async def test_a_backup_under_load_holds_every_login_acknowledged_before_it(
     server, copy = make_server(), tmp_path / "copy.db"
     people = phones(60, at=server)
     before = [user_of(await each.login()) for each in people[:20]]
-    backup = asyncio.ensure_future(done_with_notes(server, "backup", str(copy)))
+    backup = asyncio.ensure_future(back_up(server, copy))
     during = [user_of(await each.login()) for each in people[20:]]
     assert FILE_NAME in await backup
     with sqlite3.connect(copy) as found:
@@ -80,7 +84,7 @@ async def test_a_stolen_backup_holds_no_token_and_no_secret(make_server: Make, p
         await add_operator(stores, Actor("shell:test"), "mei", "admin", password)
         wanted = bytes.fromhex(id_of(mei.token))
         session_key = stores.seal.open((await stores.sessions.find(wanted, stores.now())).sealed_key, wanted)
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     stolen = copy.read_bytes()
     keys = load_keys(server.data_dir)
     secrets = [mei.token.encode(), session_key, server.settings["APPSECRET"].encode(), password.encode()]
@@ -109,7 +113,7 @@ async def test_a_restore_refuses_beside_a_server_and_changes_nothing(
 ) -> None:
     server, copy = make_server(), tmp_path / "copy.db"
     [mei] = phones(1, at=server)
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     succeeded(await mei.login())
     finished = await menshen(server, "restore", str(copy))
     assert finished.returncode == 1
@@ -124,7 +128,7 @@ async def test_what_was_revoked_after_the_backup_stays_revoked_and_everybody_log
     server, copy = make_server(), tmp_path / "copy.db"
     mei, lan = phones(2, at=server)
     mei_id, _ = user_of(await mei.login()), user_of(await lan.login())
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     await done(server, "sessions", "revoke-user", str(mei_id))
     await restored(server, copy)
     for each in (mei, lan):
@@ -142,7 +146,7 @@ async def test_everybody_put_out_after_a_restore_is_out_again(
     """Redis had seen higher counters than the backup: the next one must be higher than those."""
     server, copy = make_server(SESSIONS=redis_server.url()), tmp_path / "copy.db"
     mei, lan = phones(2, at=server)
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     succeeded(await mei.login())
     for _ in range(3):
         await done(server, "sessions", "revoke-all", "--yes")
@@ -161,7 +165,7 @@ async def test_nobody_gets_the_number_of_somebody_who_came_after_the_backup(
     server, copy = make_server(), tmp_path / "copy.db"
     mei, lan, kai = phones(3, at=server)
     first = user_of(await mei.login())
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     later = user_of(await lan.login())
     await restored(server, copy)
     newest = user_of(await kai.login())
@@ -181,7 +185,7 @@ async def test_sessions_of_the_backup_hold_when_that_was_asked_for(
     server, copy = make_server(), tmp_path / "copy.db"
     mei, lan = phones(2, at=server)
     succeeded(await mei.login())
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     succeeded(await lan.login())
     await restored(server, copy, "--keep-sessions")
     succeeded(await mei.verify())
@@ -191,7 +195,7 @@ async def test_sessions_of_the_backup_hold_when_that_was_asked_for(
 @pytest.mark.gen_test
 async def test_sessions_in_redis_cannot_be_kept(make_server: Make, redis_server: RedisServer, tmp_path: Path) -> None:
     server, copy = make_server(SESSIONS=redis_server.url()), tmp_path / "copy.db"
-    assert "in Redis" in await done_with_notes(server, "backup", str(copy))
+    assert "in Redis" in await back_up(server, copy)
     server.stop()
     finished = await menshen(server, "restore", str(copy), "--keep-sessions")
     assert finished.returncode == 1
@@ -229,7 +233,7 @@ async def test_on_a_bare_machine_without_the_keys_people_are_back_and_sessions_a
     server, copy = make_server(), tmp_path / "copy.db"
     [mei] = phones(1, at=server)
     mei_id = user_of(await mei.login())
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     server.stop()
     shutil.rmtree(server.data_dir)
     kept = await menshen(server, "restore", str(copy), "--keep-sessions")
@@ -245,7 +249,7 @@ async def test_on_a_bare_machine_without_the_keys_people_are_back_and_sessions_a
 @pytest.mark.gen_test
 async def test_other_keys_than_the_backup_s_are_not_mixed(make_server: Make, tmp_path: Path) -> None:
     server, copy = make_server(), tmp_path / "copy.db"
-    await done_with_notes(server, "backup", str(copy), "--with-keys")
+    await back_up(server, copy, "--with-keys")
     server.stop()
     keys = json.loads((server.data_dir / FILE_NAME).read_text())
     (server.data_dir / FILE_NAME).write_text(json.dumps({**keys, "session_mark": keys["person_mark"]}))
@@ -264,7 +268,7 @@ async def test_a_copy_that_cannot_be_used_changes_nothing(
     server, copy = make_server(), tmp_path / "copy.db"
     [mei] = phones(1, at=server)
     mei_id = user_of(await mei.login())
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     _spoil(copy, fault)
     server.stop()
     finished = await menshen(server, "restore", str(copy))
@@ -295,7 +299,7 @@ async def test_the_data_of_before_a_restore_can_be_restored_itself(
 ) -> None:
     server, copy = make_server(), tmp_path / "copy.db"
     [mei] = phones(1, at=server)
-    await done_with_notes(server, "backup", str(copy))
+    await back_up(server, copy)
     mei_id = user_of(await mei.login())
     await restored(server, copy)
     [aside] = server.data_dir.glob("menshen.db.before-restore-*")

@@ -5,10 +5,11 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
+import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,20 +18,15 @@ import pytest
 from backends import Backend
 from patience import until
 from phone import Network, Phone, WeChat
-from product import APPID, APPSECRET, ROOT, DevServer, Product
+from product import APPID, APPSECRET, ROOT, Product
+from rooted import BINARY, IN_DEVELOPMENT, Rooted, placed, show, simulator_base
 from supply import BUILT_IN
 from verdicts import refused, succeeded
 
 import server
-from settings import VERSION
 
 pytestmark = pytest.mark.binary
 Phones = Callable[..., list[Phone]]
-BINARY = ROOT / "dist" / "menshen"
-# Nothing but the file, /proc and a place to unpack: no libraries, no shell, no /usr, no HOME, no names of users.
-IN_A_BARE_ROOT = """
-mount --rbind /proc "$0/proc" && exec chroot "$0" /menshen "$@"
-"""
 
 
 class Single(Product):
@@ -46,44 +42,6 @@ class Single(Product):
 
     def unpacked(self) -> list[Path]:
         return sorted((self.folder / "unpacked").iterdir())
-
-
-class Bare(DevServer):
-    """The single file in a root of its own, as `serve --dev`."""
-
-    def command(self) -> Sequence[str]:
-        for name in ("proc", "tmp", "data"):
-            (self.folder / "root" / name).mkdir(parents=True, exist_ok=True)
-        file = self.folder / "root" / "menshen"
-        if not file.exists():
-            shutil.copy(BINARY, file)
-        return [*self.inside(), "serve", "--dev", "--simulator-port", "0", "--port", str(self.port)]
-
-    def inside(self) -> list[str]:
-        return [
-            "unshare",
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            IN_A_BARE_ROOT,
-            str(self.folder / "root"),
-        ]
-
-    def environment(self) -> Mapping[str, str]:
-        return {"PATH": os.environ["PATH"], "MENSHEN_DATA_DIR": "/data"}
-
-    @property
-    def simulator_base(self) -> str:
-        return str(re.findall(r"(?m)^WeChat simulator at (http://\S+)$", self.log())[-1])
-
-    def does(self, *words: str) -> str:
-        """Run one command beside it in the same root."""
-        done = subprocess.run(
-            [*self.inside(), *words], env=self.environment(), capture_output=True, text=True, timeout=60, check=True
-        )
-        return done.stdout
 
 
 @pytest.fixture
@@ -135,27 +93,38 @@ def test_every_command_is_in_it(command: str, tmp_path: Path) -> None:
     assert done.stdout.startswith(f"usage: menshen {command}")
 
 
-def test_it_starts_soon(tmp_path: Path) -> None:
-    """Count the processor's time, which neighbours on the machine lengthen less than the clock's."""
-    spent = []
-    for _ in range(5):
-        before = os.times()
-        done = subprocess.run([str(BINARY), "version"], env={}, cwd=tmp_path, capture_output=True, text=True)
-        after = os.times()
-        assert done.stdout == f"{VERSION}\n"
-        spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(spent) < 5, spent
+def test_it_starts_soon(single: Callable[..., Single], request: pytest.FixtureRequest) -> None:
+    """The figures are shown, not judged: what else the machine does lengthens them. A start that hangs fails."""
+    seconds = sorted(seconds_to_serve(single()) for _ in range(5))
+    figures = f"{seconds[0]:.2f} to {seconds[-1]:.2f} s, the middle {seconds[2]:.2f}"
+    show(request.config, f"from its start in an empty folder to the first answer: {figures}")
+
+
+def seconds_to_serve(server: Single) -> float:
+    """Start it with new data, and return when it has answered a request; then stop it."""
+    began = time.monotonic()
+    server.start()
+    with urllib.request.urlopen(f"{server.base}/healthz", timeout=20) as answer:  # noqa: S310  # on this machine
+        assert answer.status == 200
+    taken = time.monotonic() - began
+    server.stop()
+    return taken
 
 
 @pytest.mark.gen_test(timeout=300)  # nine starts of the file
 async def test_in_a_root_that_holds_nothing_else_a_phone_logs_in_and_is_put_out(
     tmp_path: Path, network: Network
 ) -> None:
-    bare = Bare(tmp_path / "bare")
+    root = tmp_path / "root"
+    for name in ("tmp", "data"):
+        (root / name).mkdir(parents=True)
+    placed(root)
+    bare = Rooted(tmp_path / "bare", root, {}, program="/menshen", at="/data")
+    bare.words = IN_DEVELOPMENT
     await asyncio.to_thread(bare.start)
     try:
         assert "/admin/setup?link=" in bare.log()
-        mei = Phone(bare, WeChat(bare.simulator_base, network), network)
+        mei = Phone(bare, WeChat(simulator_base(bare), network), network)
         number = succeeded(await mei.login())["user"]["id"]
         assert succeeded(await mei.verify())["user_id"] == number
         for page in ("/", "/admin/signin", "/static/admin.css", "/openapi.json"):
@@ -164,13 +133,12 @@ async def test_in_a_root_that_holds_nothing_else_a_phone_logs_in_and_is_put_out(
         assert json.loads(listed)["user"] == number
         assert "ended 1 session" in await asyncio.to_thread(bare.does, "sessions", "revoke-user", str(number))
         refused(await mei.verify(), 401002, reason="revoked")
-        await asyncio.to_thread(bare.does, "backup", "/copy.db", "--with-keys")
+        await asyncio.to_thread(bare.does, "backup", "copy.db", "--with-keys")
         assert "the chain holds" in await asyncio.to_thread(bare.does, "audit", "verify")
         assert bare.stop() == 0
-        await asyncio.to_thread(bare.does, "restore", "/copy.db", "--yes")
+        await asyncio.to_thread(bare.does, "restore", "copy.db", "--yes")
         await asyncio.to_thread(bare.start)
-        mei = Phone(bare, WeChat(bare.simulator_base, network), network)
-        succeeded(await mei.login())
+        succeeded(await Phone(bare, WeChat(simulator_base(bare), network), network).login())
         bare.check_log()
     finally:
         bare.kill()

@@ -1,32 +1,25 @@
-"""A MySQL user that may do what serving needs, and nothing else: not even a stolen password changes the audit."""
+"""A MySQL user that may do what serving needs, and nothing else: not even a stolen password changes the audit.
+
+Every server of the suite whose people are in MariaDB is this user (`MariaDB.served`).
+"""
 
 import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pymysql
 import pytest
 from backends import BACKENDS, Backend
 from operator_at import make_operator
-from phone import Network, Phone, WeChat
+from phone import Network, Phone
 from product import ROOT, Product
-from servers import MariaDB
+from servers import GRANTS, SERVING
 from shell import done
 from verdicts import id_of, refused, succeeded
 
 Phones = Callable[..., list[Phone]]
 Make = Callable[..., Product]
-GRANTS = (ROOT / "deploy" / "mysql" / "grants.sql").read_text("utf-8")
 SCHEMA = (ROOT / "sql" / "schema.sql").read_text("utf-8")
-USER, PASSWORD = "menshen_server", "password"
-
-
-def limited(mariadb: MariaDB, url: str) -> str:
-    """Give the user of the file its rights in this database; return the URL under which it serves."""
-    name = url.rpartition("/")[2]
-    for statement in re.sub(r"--[^\n]*\n", "", GRANTS).replace("menshen.", f"{name}.").split(";\n"):
-        if statement.strip():
-            mariadb.query(statement)
-    return f"mysql://{USER}:{PASSWORD}@127.0.0.1:{mariadb.port}/{name}"
 
 
 @pytest.mark.quick
@@ -38,14 +31,11 @@ def test_the_file_names_every_table_once() -> None:
 @pytest.mark.gen_test
 @pytest.mark.parametrize("backend", [BACKENDS[1]], indirect=True)
 async def test_a_server_with_these_rights_does_everything_and_cannot_change_the_audit(
-    make_server: Make, backend: Backend, phones: Phones, network: Network, wechat: WeChat
+    make_server: Make, backend: Backend, phones: Phones, network: Network
 ) -> None:
-    assert backend.mariadb is not None
-    owner = backend.fresh()
-    server = make_server(start=False, **{**owner, "AUTO_UPGRADE": "false"})
-    await done(server, "upgrade")
-    url = limited(backend.mariadb, owner["DATABASE"])
-    server = make_server(**{**owner, "DATABASE": url, "AUTO_UPGRADE": "false"})
+    server = make_server(**backend.fresh())
+    where = urlsplit(server.settings["DATABASE"])
+    assert where.username == SERVING
     [mei, bob] = phones(2, at=server)
     logged_in = succeeded(await mei.login())
     user, session = logged_in["user"]["id"], id_of(logged_in["token"])
@@ -65,7 +55,11 @@ async def test_a_server_with_these_rights_does_everything_and_cannot_change_the_
     succeeded(erased)
     assert "the chain holds" in await done(server, "audit", "verify")
     thief = pymysql.connect(
-        host="127.0.0.1", port=backend.mariadb.port, user=USER, password=PASSWORD, database=url.rpartition("/")[2]
+        host="127.0.0.1",
+        port=where.port or 0,
+        user=where.username,
+        password=where.password or "",
+        database=where.path[1:],
     )
     with thief.cursor() as cursor:
         for statement in (

@@ -1,5 +1,6 @@
 """The files for Prometheus and Grafana ask only for what `/metrics` tells, by labels that it has."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -36,7 +37,11 @@ async def told(server: Product, network: Network, key: str) -> dict[str, set[str
 @pytest.mark.gen_test
 async def test_every_metric_and_label_that_is_asked_for_exists(embedded: Product, network: Network) -> None:
     key = await done(embedded, "key", "add", "monitoring", "--scope", "metrics")
-    known = await told(embedded, network, key)
+    for _ in range(300):  # the stores are looked at every few seconds, and told of from then on
+        known = await told(embedded, network, key)
+        if "menshen_store_up" in known:
+            break
+        await asyncio.sleep(0.1)
     asked = list(expressions())
     assert len(asked) > 20
     assert {name for each in asked for name in METRIC.findall(each)} <= set(known)

@@ -2,21 +2,28 @@
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
+from nginx import Nginx, shipped
 from patience import until
-from phone import Network
+from phone import Door, Network, Phone, WeChat
 from product import ROOT, Product
+from rawsocket import Raw
 from servers import program
 
 Make = Callable[..., Product]
 UNITS = sorted((ROOT / "deploy" / "systemd").iterdir())
+[BACKLOG] = map(int, re.findall(r"(?m)^Backlog=(\d+)$", (ROOT / "deploy/systemd/menshen.socket").read_text("ascii")))
+REQUESTS_A_SECOND = 200
 
 
 class Supervised(Product):
@@ -35,14 +42,14 @@ class Supervised(Product):
 
 @pytest.fixture
 def supervised(make_server: Make, tmp_path: Path) -> Iterator[tuple[Supervised, socket.socket, socket.socket]]:
-    plain = make_server(start=False)
+    plain = make_server(start=False, TRUSTED_PROXIES="127.0.0.1/32")
     server = Supervised(plain.folder, plain.settings)
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard.bind(str(tmp_path / "notify"))
     heard.settimeout(20)
-    given = socket.create_server(("127.0.0.1", 0))
+    given = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     os.set_inheritable(given.fileno(), True)
-    server.notify, server.given = str(tmp_path / "notify"), given
+    server.notify, server.given, server.port = str(tmp_path / "notify"), given, given.getsockname()[1]
     yield server, heard, given
     heard.close()
     given.close()
@@ -104,6 +111,78 @@ async def test_who_comes_during_a_restart_waits_and_is_served(
     finally:
         again.terminate()
         await asyncio.to_thread(again.wait, 20)
+
+
+@pytest.fixture
+def nginx(supervised: tuple[Supervised, socket.socket, socket.socket], tmp_path: Path) -> Iterator[Nginx]:
+    """Start an nginx with our plain site before it."""
+    door = Nginx(tmp_path / "nginx", shipped("menshen.conf", {"127.0.0.1:8000": supervised[0].port}))
+    door.start()
+    yield door
+    door.stop()
+
+
+async def on_a_new_connection(door: Door, token: str) -> int:
+    """Verify as somebody who comes now, and give the status."""
+    raw = await Raw.to(door)
+    try:
+        head = f"GET /api/verify HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        await raw.say(head.encode("ascii"))
+        return (await raw.hear()).status
+    finally:
+        await raw.close()
+
+
+async def asked_until(done: asyncio.Event, ask: Callable[[int], Awaitable[int]]) -> Counter[int | str]:
+    """Ask 200 times a second, whether or not answers come, and count what came: a status, or what went wrong."""
+
+    async def once(n: int) -> int | str:
+        try:
+            return await ask(n)
+        except (OSError, EOFError, aiohttp.ClientError) as error:
+            return type(error).__name__
+
+    loop, asked = asyncio.get_running_loop(), list[asyncio.Task[int | str]]()
+    began = loop.time()
+    while not done.is_set():
+        await asyncio.sleep(began + len(asked) / REQUESTS_A_SECOND - loop.time())
+        asked.append(asyncio.create_task(once(len(asked))))
+    return Counter(await asyncio.gather(*asked))
+
+
+@pytest.mark.gen_test
+async def test_a_restart_under_200_requests_a_second_refuses_nobody_and_answers_no_5xx(
+    supervised: tuple[Supervised, socket.socket, socket.socket], nginx: Nginx, wechat: WeChat, network: Network
+) -> None:
+    server, heard, _ = supervised
+    running = spawned(server)
+    await asyncio.to_thread(words_until, heard, "READY=1")
+    near, far = Phone(server, wechat, network), Phone(nginx, wechat, network)
+    assert ((await near.login()).status, (await far.login()).status) == (200, 200)
+
+    async def ask(n: int) -> int:
+        if n % 4 == 0:
+            return (await near.verify()).status  # on connections that are kept as long as the server keeps them
+        if n % 4 == 1:
+            return (await far.verify()).status
+        return await on_a_new_connection(*((server, near.token) if n % 4 == 2 else (nginx, far.token)))
+
+    over = asyncio.Event()
+    asking = asyncio.create_task(asked_until(over, ask))
+    try:
+        await asyncio.sleep(1)
+        running.terminate()
+        assert await asyncio.to_thread(running.wait, 20) == 0
+        running = spawned(server)
+        await asyncio.to_thread(words_until, heard, "READY=1")
+        await asyncio.sleep(1)
+        over.set()
+        counted = await asking
+    finally:
+        running.terminate()
+        await asyncio.to_thread(running.wait, 20)
+    assert counted.keys() == {200}, counted
+    assert counted.total() >= 2 * REQUESTS_A_SECOND
 
 
 @pytest.mark.gen_test
