@@ -4,6 +4,8 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from actions.backend import Backend
@@ -40,7 +42,9 @@ async def back_up(backend: Backend, by: Actor, target: Path, *, with_keys: bool)
     if with_keys and keys.exists():
         raise CopyFailed(f"{keys} is there already, and a backup is never written over another")
     async with written_down(backend, by, "data.backup", target=f"file:{target}"):
-        size = await asyncio.to_thread(copy_whole, source.path, target)
+        with ThreadPoolExecutor(1, "backup") as thread:  # of its own: it lets all others go first, for as long as it is
+            copying = partial(copy_whole, source.path, target, gently=True)
+            size = await asyncio.get_running_loop().run_in_executor(thread, copying)
         made = LastBackup(backend.now(), str(target), size)
         try:
             if with_keys:
@@ -68,7 +72,7 @@ async def go_on_from(
     `replaced` is the database in whose place it goes, None when nobody can read that any more. A person's number is
     never given to somebody else; with `keep_sessions` the sessions of the copy hold. Raises AuditAway, store trouble.
     """
-    async with written_down(backend, by, "data.restore", target=f"file:{name}", result="done"):
+    async with written_down(backend, by, "data.restore", target=f"file:{name}"):
         unseen = 0 if replaced else _USERS_UNSEEN
         before = replaced.last_user_id if replaced else 0
         await never_again(backend.db, max(copy.last_user_id, before) + unseen)

@@ -4,15 +4,15 @@ A merge names all those users by one number, `person`, the smallest id among the
 Nothing else changes: sessions, profiles, blocks and erasure stay each user's own.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actions.deeds import Actor, written_down
+from stores.scope import Scope
 from stores.users import User
 
 if TYPE_CHECKING:
     from actions.backend import Backend
-
-Scope = tuple[str, ...] | None
 
 
 class NothingToMerge(Exception):
@@ -22,6 +22,20 @@ class NothingToMerge(Exception):
 async def same_person(backend: "Backend", scope: Scope, user: User) -> list[User]:
     """The others of the person's unionid whom the operator may see, the oldest first. Raises UsersAway."""
     return [other for other in await backend.users.same_unionid(user, scope) if other.id != user.id]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the users who are one person, and how many sessions of theirs hold."""
+
+    user: User
+    sessions: int
+
+
+async def members(backend: "Backend", scope: Scope, user: User) -> list[Member]:
+    """The user and the others of that unionid whom the operator may see. Raises UsersAway, SessionsAway."""
+    group = [user, *await same_person(backend, scope, user)]
+    return [Member(each, len(await backend.sessions.live(each.id, each.appid, backend.now()))) for each in group]
 
 
 async def merge(backend: "Backend", by: Actor, scope: Scope, user: User) -> list[User]:

@@ -1,6 +1,5 @@
 """The verbs about people: what is known of them, what they may change, keeping them out, forgetting them."""
 
-import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -8,8 +7,9 @@ from actions.avatars import is_wechats, own_path
 from actions.backend import Backend
 from actions.deeds import MOST_REASON, Actor, written_down
 from actions.sessions import Ended, end_all_of
+from actions.texts import has_controls
 from actions.webhooks import event, named
-from stores.avatars import AvatarFacts
+from stores.avatars import Avatar, AvatarFacts
 from stores.logins import Login
 from stores.sessions import ERASED, Session
 from stores.users import NoSuchUser, Profile, User
@@ -61,6 +61,7 @@ class Copy:
     user: User
     logins: list[Login]
     avatar: AvatarFacts | None
+    held: Avatar | None  # with CONTENT_CHECK: the picture that is not shown yet
 
 
 async def find_user(backend: Backend, name: str) -> User:
@@ -117,11 +118,6 @@ def _may_show(backend: Backend, url: str) -> bool:
 def _good_nickname(nickname: str) -> bool:
     """At most 64 code points, none of them a control or half of a surrogate pair; joiners of emoji may stay."""
     return len(nickname) <= MOST_NICKNAME and not has_controls(nickname)
-
-
-def has_controls(text: str) -> bool:
-    """Whether something stands in it that is no character to be seen: a control, or half of a surrogate pair."""
-    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def _good_avatar_url(url: str) -> bool:
@@ -205,4 +201,5 @@ async def export(backend: Backend, mine: Session) -> Copy:
     """A copy of everything kept about the person of this session. Raises NoSuchUser, UsersAway."""
     await backend.logins.flush()
     logins = await backend.logins.of_user(mine.user_id, _MOST_EXPORTED_LOGINS)
-    return Copy(await backend.users.find(mine.user_id), logins, await backend.avatars.of(mine.user_id))
+    user = await backend.users.find(mine.user_id)
+    return Copy(user, logins, await backend.avatars.of(user.id), await backend.avatars.held_of(user.id))

@@ -9,6 +9,9 @@ SELECT user_id, name, kind, body, at FROM held_avatar WHERE name = :name;
 -- avatar_of: what is kept of a person's picture, without the picture
 SELECT name, kind, LENGTH(body), at FROM avatar WHERE user_id = :user_id;
 
+-- held_avatar_of: a person's picture that waits for WeChat's verdict
+SELECT user_id, name, kind, body, at FROM held_avatar WHERE user_id = :user_id;
+
 -- keep_avatar: a person's new picture takes the place of the old one
 -- on sqlite
 INSERT INTO avatar (user_id, name, kind, body, at) VALUES (:user_id, :name, :kind, :body, :at)

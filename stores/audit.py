@@ -5,6 +5,8 @@ beside the keys: a database that is away does not stop an operator from putting 
 """
 
 import asyncio
+import contextlib
+import fcntl
 import hashlib
 import json
 import logging
@@ -99,6 +101,15 @@ class DeedsPage:
     looked_back_to: int | None = None
 
 
+@dataclass(frozen=True)
+class Copied:
+    """What the file holds: how many rows, how many of them the database never took, and which lines are no row."""
+
+    rows: int
+    alone: int
+    torn: list[int]
+
+
 class Audit:
     """The rows, in the database and in the file."""
 
@@ -184,13 +195,27 @@ class Audit:
                 yield row
             n = page[-1][0]
 
+    async def copied(self) -> Copied:
+        """Reads the file through. Raises OSError when it is there and cannot be read."""
+        return await asyncio.to_thread(self._read_through)
+
+    def _read_through(self) -> Copied:
+        numbers, torn = list[int](), list[int]()
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as lines:
+            for at, line in enumerate(lines, 1):
+                try:
+                    numbers.append(int(json.loads(line)["n"]))
+                except (ValueError, TypeError, KeyError):
+                    torn.append(at)
+        return Copied(len(numbers), numbers.count(0), torn)
+
     def _write_down(self, entry: Entry) -> bool:
         """Appends one line and waits for the disk. Runs in a thread."""
         line = json.dumps(entry.__dict__, ensure_ascii=True) + "\n"
         try:
-            file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
-                whole = os.write(file, line.encode("ascii")) == len(line)
+                whole = _append(file, line.encode("ascii"))
                 os.fsync(file)
             finally:
                 os.close(file)
@@ -200,6 +225,20 @@ class Audit:
             return False
         self.file_takes = whole
         return whole
+
+
+def _append(file: int, line: bytes) -> bool:
+    """Writes a line where a new one begins, also when a full disk or a power cut has left half a line at the end.
+
+    Gives whether it is there whole. Raises OSError.
+    """
+    fcntl.flock(file, fcntl.LOCK_EX)  # or another process's half line may come between the look and the write
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        line = b"\n" + line
+    whole = os.write(file, line) == len(line)
+    fcntl.flock(file, fcntl.LOCK_UN)  # before the wait for the disk, which others can share
+    return whole
 
 
 def chained(entry: Entry) -> Script[Entry]:

@@ -6,7 +6,7 @@ Beside it there may be one that is held until WeChat lets it pass; nobody but We
 import secrets
 from dataclasses import dataclass
 
-from stores.db import Database, Query, Row, Script, load
+from stores.db import Database, Row, Script, all_of, load
 
 SQL = load("avatars.sql")
 PATH = "/avatars/"
@@ -70,6 +70,11 @@ class Avatars:
         rows = await self._db.read(SQL["avatar_of"](user_id=user_id))
         return AvatarFacts(*rows[0]) if rows else None
 
+    async def held_of(self, user_id: int) -> Avatar | None:
+        """The picture of a person that is not shown yet, None without one."""
+        rows = await self._db.read(SQL["held_avatar_of"](user_id=user_id))
+        return _avatar(rows[0]) if rows else None
+
     async def keep(self, user_id: int, body: bytes, kind: str, now: int) -> Avatar:
         """Keeps a picture in the place of the one before, and shows it in the profile. Raises NobodyToShow.
 
@@ -100,12 +105,12 @@ class Avatars:
     async def hold(self, user_id: int, body: bytes, kind: str, now: int) -> Avatar:
         """Keeps a picture that is not shown yet, in the place of one held before."""
         avatar = Avatar(user_id, secrets.token_urlsafe(_NAME_BYTES), kind, body, now)
-        await self._run(SQL["hold_avatar"](**avatar.__dict__))
+        await self._db.write(all_of(SQL["hold_avatar"](**avatar.__dict__)))
         return avatar
 
     async def expect(self, held: Avatar, trace_id: str) -> None:
         """Notes by what WeChat's verdict on it will be known."""
-        await self._run(SQL["expect_verdict"](user_id=held.user_id, name=held.name, trace_id=trace_id))
+        await self._db.write(all_of(SQL["expect_verdict"](user_id=held.user_id, name=held.name, trace_id=trace_id)))
 
     async def judge(self, appid: str, trace_id: str, *, passes: bool) -> int | None:
         """Shows the held picture that a verdict is about, or lets it go; gives whose it is, None if nobody holds it."""
@@ -126,17 +131,11 @@ class Avatars:
 
     async def drop_held(self, held: Avatar) -> None:
         """It goes, and not another that came meanwhile."""
-        await self._run(SQL["drop_held_avatar_named"](user_id=held.user_id, name=held.name))
+        await self._db.write(all_of(SQL["drop_held_avatar_named"](user_id=held.user_id, name=held.name)))
 
     async def forget_held(self, before: int) -> None:
         """Those from before a moment go."""
-        await self._run(SQL["forget_held_avatars"](before=before))
-
-    async def _run(self, query: Query) -> None:
-        def script() -> Script[None]:
-            yield query
-
-        await self._db.write(script)
+        await self._db.write(all_of(SQL["forget_held_avatars"](before=before)))
 
 
 def _show(avatar: Avatar) -> Script[bool]:

@@ -18,12 +18,13 @@ class Backend:
     def fresh(self) -> dict[str, str]:
         """Return the settings of a server with empty stores; servers that get the same ones share them.
 
+        There it is the user of deploy/mysql/grants.sql and the one of deploy/redis/users.acl.
+
         Servers that share MariaDB and Redis need the same keys as well: give them one DATA_DIR.
         """
         if self.mariadb is None or self.redis_server is None:
             return {}
         return {
-            "DATABASE": self.mariadb.database(),
+            "DATABASE": self.mariadb.served(),
             "SESSIONS": self.redis_server.url(),
-            "AUTO_UPGRADE": "true",
         }

@@ -7,6 +7,8 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,24 @@ import redis.backoff
 import redis.retry
 from children import Child, DidNotStart, free_port
 
-USERS = Path(__file__).resolve().parent.parent / "deploy" / "redis" / "users.acl"
+from stores.db.statements import history
+
+DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+USERS = DEPLOY / "redis" / "users.acl"
+SERVING = "menshen_server"  # whom grants.sql is about
+GRANTS = (DEPLOY / "mysql" / "grants.sql").read_text("utf-8")
 # The Debian package that brings each program, by the fixture that needs it.
 PACKAGES = {
     "mariadb": {"mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server"},
     "redis_server": {"redis-server": "redis-server"},
     "watched": {"redis-server": "redis-server"},
+    "clock": {"redis-server": "redis-server", "tcc": "tcc"},
     "chromium": {"chromium": "chromium"},
     "nginx": {"nginx": "nginx-light"},
     "wafer_sdks": {"node": "nodejs", "npm": "npm"},
     "mini_program": {"node": "nodejs"},
     "node_packages": {"node": "nodejs", "npm": "npm"},
-    "back_end_interpreters": {"php": "php-cli", "node": "nodejs"},
+    "back_end_interpreters": {"php": "php-cli", "node": "nodejs", "go": "golang-go"},
 }
 
 
@@ -50,7 +58,11 @@ def _installed(name: str) -> str:
 
 
 class MariaDB(Child):
-    """A MariaDB server; ``database()`` gives out a fresh database each time."""
+    """A MariaDB server; ``database()`` gives out a fresh database each time, ``served()`` one with our tables.
+
+    The first URL is its owner's. The second is that of the user of deploy/mysql/grants.sql, who may do what serving
+    needs.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -110,7 +122,12 @@ class MariaDB(Child):
 
     def query(self, sql: str, values: tuple[Any, ...] = (), *, database: str | None = None) -> list[tuple[Any, ...]]:
         """Run one statement as the database's root, outside the product, and return the rows."""
-        connection = pymysql.connect(
+        with closing(self._as_root(database)) as connection, connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall())
+
+    def _as_root(self, database: str | None) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+        return pymysql.connect(
             unix_socket=self._socket,
             user="root",
             database=database,
@@ -119,12 +136,6 @@ class MariaDB(Child):
             connect_timeout=5,
             read_timeout=30,
         )
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(sql, values)
-                return list(cursor.fetchall())
-        finally:
-            connection.close()
 
     def database(self) -> str:
         """Make a fresh, empty database and return its URL for the setting DATABASE."""
@@ -132,6 +143,24 @@ class MariaDB(Child):
         name = f"test_{self._count}"
         self.query(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         return f"mysql://{self.user}:{self.password}@127.0.0.1:{self.port}/{name}"
+
+    def served(self) -> str:
+        """Make a fresh database with our tables, and return the URL of the user who may serve it and no more."""
+        url = self.database()
+        name = url.rpartition("/")[2]
+        versions = history("mysql")
+        with closing(self._as_root(name)) as connection, connection.cursor() as cursor:
+            for statement in [*chain(*versions.values()), *_grants(name, self.password)]:
+                cursor.execute(statement)
+            noted = "INSERT INTO schema_version (version, applied_at) VALUES (%s, 0)"
+            cursor.executemany(noted, [(number,) for number in versions])
+        return url.replace(f"//{self.user}:", f"//{SERVING}:")
+
+
+def _grants(database: str, password: str) -> list[str]:
+    """Return the statements of deploy/mysql/grants.sql for a database of this name."""
+    text = re.sub(r"--[^\n]*\n", "", GRANTS).replace("menshen.", f"{database}.").replace("'password'", f"'{password}'")
+    return [statement for statement in text.split(";\n") if statement.strip()]
 
 
 class RedisServer(Child):

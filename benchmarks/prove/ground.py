@@ -143,12 +143,7 @@ class Ground:
     def pair(self, **settings: Any) -> tuple[Product, Product, RedisServer]:
         """Two servers on one MariaDB and one Redis."""
         redis = self.redis()
-        stores: dict[str, Any] = {
-            "DATABASE": self.mariadb.database(),
-            "SESSIONS": redis.url(),
-            "AUTO_UPGRADE": "true",
-            **settings,
-        }
+        stores: dict[str, Any] = {"DATABASE": self.mariadb.served(), "SESSIONS": redis.url(), **settings}
         first = self.server(**stores)
         return first, self.server(DATA_DIR=first.data_dir, **stores), redis
 

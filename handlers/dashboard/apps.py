@@ -58,4 +58,14 @@ class IncidentPage(DashboardPage):
 
     def get(self) -> None:
         """What to do, with the buttons that do it."""
-        self.show("admin/incident.html")
+        self.show("admin/incident.html", doors=self._doors)
+
+    def _doors(self, step: SimpleNamespace) -> list[tuple[str, str]]:
+        """Where a step leads, and what its button says; for each mini program if it is about one."""
+        room = step.go.removeprefix("/admin/").partition("/")[0]
+        if not self.may_enter(room, step.role):
+            return []
+        if "{appid}" not in step.go:
+            return [(step.go, step.button)]
+        apps = self.served_apps.items()
+        return [(step.go.format(appid=appid), step.button.format(app=name)) for appid, name in apps]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from actions.lists import user_detail
-from actions.merging import NothingToMerge, merge, same_person, split
+from actions.merging import Member, NothingToMerge, members, merge, split
 from handlers.dashboard.asking import AskingPage, Question
 from handlers.times import counted
 from stores.operators import Role
@@ -24,15 +24,15 @@ class _Merging(AskingPage):
             raise NoSuchUser
         return (await user_detail(self.backend, self.scope, int(number))).user
 
-    def users(self, group: Sequence[User]) -> str:
+    def users(self, group: Sequence[User | Member]) -> str:
         """`2 users`, in the operator's language."""
         return counted(len(group), self.words.merging.n)
 
     async def question(self, *parts: str) -> Question:
-        """How many users become one, or several again."""
+        """Who become one, or several again."""
         user = await self.user(parts[0])
-        group = [user, *await same_person(self.backend, self.scope, user)]
-        person = min(each.person or each.id for each in group)
+        group = await members(self.backend, self.scope, user)
+        person = min(each.user.person or each.user.id for each in group)
         words = vars(self.words.merging)
         filled = {"users": self.users(group), "person": person}
         texts = {name: words[f"{self.deed}_{name}"] for name in ("title", "consequence", "afterwards", "button")}
@@ -40,6 +40,7 @@ class _Merging(AskingPage):
             **{name: text.format(**filled) for name, text in texts.items()},
             action=f"/admin/users/{user.id}/{self.deed}",
             back=f"/admin/users/{user.id}",
+            members=group,
             reasons=(),
         )
 

@@ -7,17 +7,24 @@ passes for whole, and only its owner can read it.
 import contextlib
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stores.db.schema import NEWEST, UPKEEP
 from stores.db.statements import load
+from stores.folders import sync_folder
 
 _SESSIONS = load("sessions.sql")
 _BACKUPS = load("backups.sql")
 _SIDE_FILES = ("-wal", "-shm")
 _BUSY_SECONDS = 10
+_NICENESS = 10  # a tenth of the turns of whoever wants the same core: it still comes to an end on a busy machine
+_STEPS = 1_000  # of SQLite's machine between two looks at the clock: some tenths of a millisecond
+_AT_WORK_SECONDS, _LONGEST_REST_SECONDS = 0.005, 0.05
+_UNSYNCED_BYTES = 4 * 2**20
 
 
 class CopyFailed(Exception):
@@ -33,7 +40,31 @@ class Found:
     last_user_id: int
 
 
-def put_copy_aside(connection: sqlite3.Connection, path: Path) -> None:
+class _Rests:
+    """Lets everybody else go on: SQLite calls it while it copies or checks, and it rests as long as there was work."""
+
+    def __init__(self, written: int | None = None) -> None:
+        """`written` is the file that is being written: the disk gets it in pieces, and others need not wait for all."""
+        self._written = written
+        self._synced = 0
+        self._began = time.monotonic()
+
+    def __call__(self) -> int:
+        """Gives 0, which is the word to go on."""
+        worked = time.monotonic() - self._began
+        if worked >= _AT_WORK_SECONDS:
+            self._sync()
+            time.sleep(min(worked, _LONGEST_REST_SECONDS))
+            self._began = time.monotonic()
+        return 0
+
+    def _sync(self) -> None:
+        if self._written is not None and (size := os.fstat(self._written).st_size) - self._synced >= _UNSYNCED_BYTES:
+            os.fdatasync(self._written)
+            self._synced = size
+
+
+def put_copy_aside(connection: sqlite3.Connection, path: Path, *, gently: bool = False) -> None:
     """Copies the whole database of a connection under another name; what is there already stays as it is."""
     if path.exists():
         return
@@ -41,6 +72,8 @@ def put_copy_aside(connection: sqlite3.Connection, path: Path) -> None:
     draft.unlink(missing_ok=True)
     file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
+        if gently:
+            connection.set_progress_handler(_Rests(file), _STEPS)
         connection.execute("VACUUM INTO ?", (str(draft),))
         os.fsync(file)
     except BaseException:
@@ -52,14 +85,27 @@ def put_copy_aside(connection: sqlite3.Connection, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def copy_whole(source: Path, target: Path) -> int:
-    """Makes a copy as of this moment, while others read and write; gives its size in bytes. Raises CopyFailed."""
+def copy_whole(source: Path, target: Path, *, gently: bool = False) -> int:
+    """Makes a copy as of this moment, while others read and write; gives its size in bytes. Raises CopyFailed.
+
+    It gets its name when it was read through. `gently` is for a copy beside a server, in a thread of its own: it lets
+    everything else of the machine go first, and rests as long as it works. It holds no lock that a writer waits for.
+    """
     if target.exists():
         raise CopyFailed(f"{target} is there already, and a backup is never written over another")
+    unread = target.with_name(f"{target.name}.unread")
     with _told(source, target):
-        with contextlib.closing(_connection(source, "rw")) as connection:
-            put_copy_aside(connection, target)
-        _check(target)
+        if gently:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)  # to Linux a thread is a process here
+        unread.unlink(missing_ok=True)
+        try:
+            with contextlib.closing(_connection(source, "rw")) as connection:
+                put_copy_aside(connection, unread, gently=gently)
+            _check(unread, of=source, gently=gently)
+            unread.rename(target)
+        finally:
+            unread.unlink(missing_ok=True)
+        sync_folder(target.parent)
         return target.stat().st_size
 
 
@@ -105,15 +151,6 @@ def put_in_place(draft: Path, path: Path, aside: Path) -> None:
         sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder as durable as the bytes."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _facts(path: Path) -> Found:
     with contextlib.closing(_connection(path, "ro")) as connection:
         version = connection.execute(UPKEEP["schema_version"].text["sqlite"]).fetchone()[0]
@@ -122,11 +159,14 @@ def _facts(path: Path) -> Found:
     return Found(version, epochs, last)
 
 
-def _check(path: Path) -> None:
+def _check(path: Path, *, of: Path | None = None, gently: bool = False) -> None:
+    """Raises CopyFailed when something is wrong in it; then that is said `of` what it was copied from."""
     with contextlib.closing(_connection(path, "ro")) as connection:
+        if gently:
+            connection.set_progress_handler(_Rests(), _STEPS)
         said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if said != "ok":
-        raise CopyFailed(f"{path} is damaged: {said}")
+        raise CopyFailed(f"{of or path} is damaged: {said}")
 
 
 def _connection(path: Path, mode: str) -> sqlite3.Connection:

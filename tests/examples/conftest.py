@@ -4,7 +4,7 @@
 |-----------------|--------------------------------------------------------------------------------------------------|
 | `mini_program`  | phones with the example's mini program: `await mini_program(server)`                              |
 | `own_redis`     | a Redis that a test may stop                                                                      |
-| `back_end_interpreters` | nothing; a test that names it needs PHP and Node                                       |
+| `back_end_interpreters` | nothing; a test that names it needs PHP, Node and Go                                   |
 | `node_packages` | the folder with WeChat's own typings and the TypeScript compiler, installed from a committed lock |
 """
 

@@ -381,12 +381,12 @@ class TestThePage:
             "--noEmit",
             "--target",
             "es2017",
-            "--module",
-            "commonjs",
             "--lib",
             "es2017",
+            "--module",
+            "commonjs",
         ]
-        types = ["--module", "commonjs", "--typeRoots", str(node_packages), "--types", "miniprogram-api-typings"]
+        types = ["--typeRoots", str(node_packages), "--types", "miniprogram-api-typings"]
         files = [str(EXAMPLE / name) for name in ("menshen.js", "config.js", "app.js", "pages/index/index.js")]
         command = [str(program("node")), str(node_packages / "typescript" / "bin" / "tsc"), *options, *types, *files]
         checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

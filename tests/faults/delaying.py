@@ -36,6 +36,10 @@ class DelayingProxy:
         self.freeze()
         self._gate = self._open_gate()
 
+    def hold_newcomers(self) -> None:
+        """Accepts new connections and passes nothing on for them; those that there are go on."""
+        self._gate = asyncio.Event()
+
     def cut(self) -> None:
         """Closes every connection now; new ones are accepted."""
         asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)

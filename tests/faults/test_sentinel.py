@@ -16,7 +16,6 @@ Phones = Callable[..., list[Phone]]
 MakeServer = Callable[..., Product]
 
 OUT = (401, 401002, "login")
-SETTLED_SECONDS = 30.0
 FAILED_OVER_SECONDS = 30.0
 
 
@@ -27,13 +26,6 @@ def watched(folder: Path) -> Iterator[Watched]:
     fleet.start()
     yield fleet
     fleet.kill()
-
-
-async def settled(watched: Watched) -> None:
-    async def is_so() -> bool:
-        return await asyncio.to_thread(watched.settled)
-
-    await until(is_so, seconds=SETTLED_SECONDS)
 
 
 async def serves_again(phone: Phone) -> None:
@@ -49,12 +41,11 @@ async def serves_again(phone: Phone) -> None:
 async def test_a_master_dies_and_its_copy_is_told_whom_it_missed_to_put_out(
     make_server: MakeServer, watched: Watched, phones: Phones, network: Network
 ) -> None:
-    await settled(watched)
     product = make_server(SESSIONS=watched.url())
     mei, lan, hua = phones(3, at=product)
     for each in (mei, lan, hua):
         assert (await each.login()).status == 200
-    await asyncio.to_thread(watched.cut_off)
+    await asyncio.to_thread(watched.cut_off, watched.master)
     assert (await lan.logout()).status == 200
     assert (await hua.login()).status == 200
     lost = hua.token
@@ -74,7 +65,6 @@ async def test_a_master_dies_and_its_copy_is_told_whom_it_missed_to_put_out(
 async def test_a_server_starts_while_one_of_the_sentinels_is_dead(
     make_server: MakeServer, watched: Watched, phones: Phones
 ) -> None:
-    await settled(watched)
     watched.sentinels[0].kill()
     [mei] = phones(1, at=make_server(SESSIONS=watched.url()))
     assert (await mei.login()).status == 200
