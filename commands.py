@@ -1,4 +1,4 @@
-"""What the commands `sessions` and `operator` do, beside a running server or without one."""
+"""What the commands `sessions`, `operator`, `key`, `audit` and `import` do, beside a running server or without one."""
 
 import argparse
 import asyncio
@@ -42,6 +42,9 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 _PAGE = 200
 _MOST_NAMED = 20  # torn lines; the first few say when it was
 Deed = Callable[[Backend, argparse.Namespace], Coroutine[Any, Any, int]]
+
+
+_NAME = "a name has 1 to 32 letters, digits or . _ - @, and begins with a letter or a digit"
 
 
 class Refused(Exception):
@@ -119,7 +122,7 @@ SESSION_DEEDS: Mapping[str, Deed] = {
 
 async def new_operator(backend: Backend, options: argparse.Namespace) -> int:
     """Adds an operator; prints the link that sets the password, unless the password comes on stdin."""
-    appids = [each for each in options.apps.split(",") if each] if options.apps else None
+    appids = _listed(options.apps) if options.apps else None
     await _know(backend, appids or [])
     try:
         if options.password_stdin:
@@ -130,7 +133,7 @@ async def new_operator(backend: Backend, options: argparse.Namespace) -> int:
             invited = await invite_operator(backend, shell(), options.name, options.role, appids)
             print(setup_address(backend.settings, invited.link))
     except OperatorNameRefused:
-        raise Refused("a name has 1 to 32 letters, digits or . _ - @, and begins with a letter or a digit") from None
+        raise Refused(_NAME) from None
     except NameTaken:
         raise Refused("there is an operator of this name") from None
     except PasswordRefused as refused:
@@ -242,7 +245,7 @@ async def new_key(backend: Backend, options: argparse.Namespace) -> int:
 
 
 _KEYS = {
-    "name": "a name has 1 to 32 letters, digits or . _ - @, and begins with a letter or a digit",
+    "name": _NAME,
     "scope": f"--scope takes one or more of {', '.join(SCOPES)}, with commas between them",
     "note": "a note is one line of at most 200 characters",
     "apps": "these are too many mini programs for one key",
@@ -312,7 +315,7 @@ async def verify_audit(backend: Backend, _options: argparse.Namespace) -> int:
         raise Refused(f"{error.filename}: {error.strerror}") from None
     print(f"the chain holds: {counted(rows, 'row')}")
     if copied.alone:
-        warn([f"{counted(copied.alone, 'row')} of {FILE_NAME}: the database was away, so the chain does not hold them"])
+        warn([f"{counted(copied.alone, 'row')} only in {FILE_NAME}, because the database was away: not in the chain"])
     if copied.torn:
         lines = ", ".join(map(str, copied.torn[:_MOST_NAMED])) + (", …" if copied.torn[_MOST_NAMED:] else "")
         warn([f"torn lines of {FILE_NAME}, as a full disk or a power cut leaves them: {lines}"])
@@ -417,7 +420,7 @@ def _own_base(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.admin_port if own else settings.port}"
 
 
-# What both have in common
+# What they have in common
 
 
 def shell() -> Actor:

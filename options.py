@@ -51,6 +51,7 @@ def _add_installation_deeds(commands: Any, common: argparse.ArgumentParser) -> N
     one = commands.add_parser("move", parents=[common], help="take everything to other stores, while no server runs")
     one.add_argument("--to-database", metavar="URL", help="for people, as DATABASE takes it; - reads it from stdin")
     one.add_argument("--to-sessions", metavar="URL", help="for sessions, as SESSIONS takes it; - likewise")
+    one.add_argument("--again", action="store_true", help="first empty what an interrupted move left in the targets")
     one.add_argument("--yes", action="store_true", help="do not ask")
 
 

@@ -31,7 +31,7 @@ from stores.avatars import Avatars
 from stores.db import Database, open_database
 from stores.deliveries import Deliveries
 from stores.epochs import Epochs
-from stores.errors import NotEmpty, StoreTrouble, WrongCredentials, WrongSchema
+from stores.errors import StoreTrouble, WrongCredentials, WrongSchema
 from stores.figures import Figures
 from stores.keys import Keys, KeysUnreadable, load_keys, newer_keys
 from stores.leftovers import Leftovers
@@ -104,6 +104,10 @@ def _sessions(settings: Settings, db: Database, keys: Keys, records: Records) ->
     if not isinstance(settings.sessions, RedisUrl):
         return SqlSessions(db)
     # A driver is loaded by whoever uses it: each costs a start a tenth of a second, and some MiB for good.
+    if settings.sessions.nodes:
+        from stores.sessions.on_cluster import ClusterSessions
+
+        return ClusterSessions(settings.sessions, settings.key_prefix, Packer(keys.session_mark), records)
     from stores.sessions.on_redis import RedisSessions
     from stores.sessions.redis_keys import Keys as RedisKeys
     from stores.sessions.redis_link import RedisLink
@@ -130,20 +134,21 @@ async def target(
     backend: Backend,
     database: SqliteUrl | MysqlUrl | None,
     sessions: RedisUrl | Literal["database"] | None,
+    *,
+    again: bool,
 ) -> AsyncIterator[tuple[Database | None, Sessions | None]]:
     """The stores to move to, with their schema, None for what stays. A Redis is not told the epochs yet.
 
-    Raises NotEmpty when the database is half moved or of a newer version, and store trouble.
+    With `again` a database that an interrupted move filled by half is emptied first. Raises NotEmpty when it is half
+    moved, or of a newer version, and store trouble.
     """
     db = None if database is None else open_database(database)
     kept: Sessions | None = None
     try:
         if db is not None:
-            try:
-                await db.upgrade()
-                await db.start()
-            except WrongSchema as wrong:
-                raise NotEmpty(str(wrong)) from None
+            from stores.moving import make_ready
+
+            await make_ready(db, again=again)
         if sessions is not None:
             at = dataclasses.replace(settings, sessions=sessions)
             records = Records(backend.epochs, backend.logins, backend.users)

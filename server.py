@@ -13,6 +13,7 @@ import host
 import installation
 import process
 from commands import (
+    AUDIT_DEEDS,
     DONE,
     FAILED,
     IMPORT_DEEDS,
@@ -23,13 +24,12 @@ from commands import (
     Deed,
     Refused,
     ask_once,
-    counted,
     table,
     warn,
 )
 from options import given, parser
 from settings import VERSION, WrongSettings, describe
-from stores.audit import AuditAway, AuditBroken
+from stores.audit import AuditAway
 from stores.errors import StoreTrouble, WrongCredentials, WrongSchema
 from stores.keys import KeysUnreadable
 from stores.lock import AlreadyServed
@@ -128,17 +128,7 @@ def _do(deed: Deed, options: argparse.Namespace) -> int:
 
 def audit(options: argparse.Namespace) -> int:
     """Follows the chain of the audit and says whether it holds."""
-    settings = given(options).settings
-
-    async def run() -> int:
-        async with process.opened(settings) as backend:
-            return await backend.audit.verify()
-
-    try:
-        print(f"the chain holds: {counted(asyncio.run(run()), 'row')}")
-    except AuditBroken as broken:
-        raise Refused(f"the chain is broken at {broken}") from None
-    return DONE
+    return _do(AUDIT_DEEDS[options.deed], options)
 
 
 def backup(options: argparse.Namespace) -> int:

@@ -2,19 +2,20 @@
 
 import difflib
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
+import addresses
 import values
-from values import App, Kind, MailUrl, MysqlUrl, RedisUrl, Retention, Secret, SqliteUrl, WrongValue, is_loopback
+from addresses import MailUrl, MysqlUrl, RedisUrl, SqliteUrl, is_loopback
+from disagreements import Account, disagreements
+from values import App, Kind, Retention, Secret, WrongValue
 
 __all__ = ["KNOBS", "VERSION", "App", "Knob", "Loaded", "MailUrl", "MysqlUrl", "RedisUrl", "Retention", "Row", "Secret"]
-__all__ += ["Settings", "SqliteUrl", "WrongSettings", "describe", "is_loopback", "load", "settings_page"]
+__all__ += ["Settings", "SqliteUrl", "WrongSettings", "describe", "is_loopback", "load"]
 
 VERSION = "0.1.0"
 T = TypeVar("T")
@@ -67,18 +68,18 @@ class Settings:
     # One search for a knob's name finds all there is to know, hence the long lines; `knob` only declares a field.
     # ruff: disable[E501, RUF009]
     # fmt: off
-    address: str = knob(values.LISTENING_ADDRESS, "127.0.0.1", "Address that the server listens on.", "服务器监听的地址。")
+    address: str = knob(addresses.LISTENING_ADDRESS, "127.0.0.1", "Address that the server listens on.", "服务器监听的地址。")
     port: int = knob(values.PORT, "8000", "Port that the server listens on.", "服务器监听的端口。")
-    admin_address: str = knob(values.LISTENING_ADDRESS, "127.0.0.1", "Address of the operators' own listener, if ADMIN_PORT is set.", "设置了 ADMIN_PORT 时，管理后台监听的地址。")
+    admin_address: str = knob(addresses.LISTENING_ADDRESS, "127.0.0.1", "Address of the operators' own listener, if ADMIN_PORT is set.", "设置了 ADMIN_PORT 时，管理后台监听的地址。")
     admin_port: int | None = knob(values.optional(values.PORT), "", "Port for the dashboard and /metrics alone, which PORT then does not serve.", "管理后台与 /metrics 单独使用的端口；设置后 PORT 不再提供它们。")
     data_dir: Path = knob(values.DIRECTORY, "./data", "Directory of the embedded database and of the keys made at the first start.", "存放内置数据库和首次启动时生成的密钥的目录。")
-    database: SqliteUrl | MysqlUrl = knob(values.DATABASE, "sqlite", "Where users are kept; `sqlite` is the file `menshen.db` in DATA_DIR.", "用户数据的存放位置；`sqlite` 即 DATA_DIR 中的 `menshen.db` 文件。")
-    sessions: RedisUrl | Literal["database"] = knob(values.SESSIONS, "database", "Where sessions are kept: `database` is beside the users, or in a Redis.", "会话的存放位置：`database` 与用户数据放在一起，也可以放在 Redis 中。")
+    database: SqliteUrl | MysqlUrl = knob(addresses.DATABASE, "sqlite", "Where users are kept; `sqlite` is the file `menshen.db` in DATA_DIR.", "用户数据的存放位置；`sqlite` 即 DATA_DIR 中的 `menshen.db` 文件。")
+    sessions: RedisUrl | Literal["database"] = knob(addresses.SESSIONS, "database", "Where sessions are kept: `database` is beside the users, or in a Redis.", "会话的存放位置：`database` 与用户数据放在一起，也可以放在 Redis 中。")
     appid: str | None = knob(values.optional(values.APPID), "", "The mini program's AppID; several mini programs stand as [[apps]] in the file.", "小程序的 AppID；多个小程序在文件中用 [[apps]] 列出。")
     appsecret: Secret | None = knob(values.optional(values.APP_SECRET), "", "The mini program's AppSecret; never taken from the command line.", "小程序的 AppSecret；不接受从命令行传入。")
     push_token: Secret | None = knob(values.optional(values.PUSH_TOKEN), "", "The Token of APPID's message push, as it stands in WeChat's console; without it no message is taken.", "APPID 的消息推送 Token，与微信后台中填写的一致；不设置则不接收消息。")
     push_key: Secret | None = knob(values.optional(values.PUSH_KEY), "", "The EncodingAESKey of APPID's message push; without it nobody's data is deleted at WeChat's word.", "APPID 的消息推送 EncodingAESKey；不设置则不会因微信的通知而删除数据。")
-    wechat_base: str = knob(values.WECHAT_BASE, "https://api.weixin.qq.com", "Base URL of WeChat's API: a fall-back host of WeChat's, or a simulator on this machine.", "微信接口的基础地址：可换成微信的备用域名，或本机的模拟器。")
+    wechat_base: str = knob(addresses.WECHAT_BASE, "https://api.weixin.qq.com", "Base URL of WeChat's API: a fall-back host of WeChat's, or a simulator on this machine.", "微信接口的基础地址：可换成微信的备用域名，或本机的模拟器。")
     session_seconds: int = knob(values.seconds(1, YEAR), "604800", "Lifetime of a session, counted from the login: 7 days.", "会话从登录起的有效期：7 天。")
     session_idle_seconds: int = knob(values.seconds(300, YEAR, zero_is_off=True), "0", "Ends a session that was not used for so long; use is noted at most once a minute.", "会话闲置这么久后结束；使用时间最多每分钟记录一次。")
     session_sliding: bool = knob(values.YES_OR_NO, "false", "Use extends a session's lifetime, at most to SESSION_MAX_SECONDS after the login.", "使用会延长会话有效期，最长到登录后 SESSION_MAX_SECONDS。")
@@ -97,9 +98,9 @@ class Settings:
     reset_key_on_revoke: bool = knob(values.YES_OR_NO, "false", "Makes the session_key of a revoked or blocked person worthless at WeChat too; a revocation can then not be undone.", "撤销会话或封禁用户时，同时在微信侧重置其 session_key；此后撤销无法恢复。")
     auto_upgrade: bool = knob(values.YES_OR_NO, "false", "Brings a MySQL schema up to date at start; otherwise `upgrade` does it.", "启动时自动升级 MySQL 表结构；否则由 `upgrade` 命令升级。")
     key_prefix: str = knob(values.matching("1 to 16 letters, digits, _ or -", r"[A-Za-z0-9_-]{1,16}"), "menshen", "Beginning of every key in Redis, so that several servers can share one.", "Redis 中每个键的前缀，便于多套服务共用一个 Redis。")
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = knob(values.NETWORKS, "", "Networks of the proxies whose X-Forwarded-* headers count.", "可信代理的网段，只有它们的 X-Forwarded-* 头有效。")
-    public_url: str | None = knob(values.optional(values.ORIGIN), "", "Address that people reach the server at; without it links hold only a path.", "用户访问本服务的地址；不设置时链接只含路径。")
-    allowed_hosts: tuple[str, ...] = knob(values.HOSTS, "", "Host names that the server answers to, all when empty; others get 421.", "服务器应答的主机名，留空则全部应答；其他主机名返回 421。")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = knob(addresses.NETWORKS, "", "Networks of the proxies whose X-Forwarded-* headers count.", "可信代理的网段，只有它们的 X-Forwarded-* 头有效。")
+    public_url: str | None = knob(values.optional(addresses.ORIGIN), "", "Address that people reach the server at; without it links hold only a path.", "用户访问本服务的地址；不设置时链接只含路径。")
+    allowed_hosts: tuple[str, ...] = knob(addresses.HOSTS, "", "Host names that the server answers to, all when empty; others get 421.", "服务器应答的主机名，留空则全部应答；其他主机名返回 421。")
     workers: int = knob(values.whole(1, 64), "1", "Processes that serve requests.", "处理请求的进程数。")
     parser: str = knob(values.one_of("tornado", "llhttp"), "tornado", "What reads requests: Tornado's own parser, or llhttp, which checks a session in less than half the time.", "用什么解析请求：Tornado 自带的解析器，或 llhttp：校验会话所需时间不到一半。")
     simulator_port: int = knob(values.PORT, "8099", "Port of the WeChat simulator that `serve --dev` starts.", "`serve --dev` 启动的微信模拟器的端口。")
@@ -107,21 +108,21 @@ class Settings:
     log_format: str = knob(values.one_of("text", "json"), "text", "`json` writes one JSON object per line, for machines.", "`json` 每行写一个 JSON 对象，便于机器读取。")
     log_level: str = knob(values.one_of("debug", "info", "warning", "error"), "info", "Least grave event that is logged; no level logs a secret, token, code or session key.", "记录日志的最低级别；任何级别都不记录密钥、令牌、code 和 session_key。")
     language: str = knob(values.one_of("zh_CN", "en"), "zh_CN", "Language of pages when the browser asks for neither Chinese nor English.", "浏览器既不要求中文也不要求英文时，页面使用的语言。")
-    timezone: str = knob(values.TIMEZONE, "Asia/Shanghai", "Time zone of the dashboard's times, unless an operator has chosen one.", "管理后台显示时间所用的时区，管理员另行选择的除外。")
-    require_totp: bool = knob(values.YES_OR_NO, "false", "Every operator has to set up a second factor before anything else.", "每位管理员都必须先设置两步验证才能进行其他操作。")
-    insecure_signin: bool = knob(values.YES_OR_NO, "false", "Lets operators sign in over plain http from other machines, where anybody on the way can read the password.", "允许管理员从其他机器通过未加密的 http 登录，途中任何人都能看到密码。")
+    timezone: str = knob(values.TIMEZONE, "Asia/Shanghai", "Time zone of the dashboard's times, unless an operator has chosen one.", "管理后台显示时间所用的时区，操作员另行选择的除外。")
+    require_totp: bool = knob(values.YES_OR_NO, "false", "Every operator has to set up a second factor before anything else.", "每位操作员都必须先设置两步验证才能进行其他操作。")
+    insecure_signin: bool = knob(values.YES_OR_NO, "false", "Lets operators sign in over plain http from other machines, where anybody on the way can read the password.", "允许操作员从其他机器通过未加密的 http 登录，途中任何人都能看到密码。")
     forward_auth: bool = knob(values.YES_OR_NO, "false", "Answers `GET /auth` for a proxy that asks whether a request may pass; it takes no service key.", "开启 `GET /auth`，供反向代理询问请求能否放行；该地址不需要服务密钥。")
     key_limit: int = knob(values.whole(0, 10_000_000, " (0 is no limit)"), "60000", "Requests per service key and minute.", "每个服务密钥每分钟的请求次数。")
-    webhook_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Where your back end is told what happened to people and sessions.", "把用户和会话的变化通知到您后端的地址。")
+    webhook_url: Secret | None = knob(values.optional(addresses.HOOK_URL), "", "Where your back end is told what happened to people and sessions.", "把用户和会话的变化通知到您后端的地址。")
     webhook_secret: Secret | None = knob(values.optional(values.HOOK_SECRET), "", "What webhooks are signed with (HMAC-SHA256).", "webhook 的签名密钥（HMAC-SHA256）。")
-    alarm_wecom_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Group robot of WeCom that is told of trouble.", "接收告警的企业微信群机器人地址。")
-    alarm_dingtalk_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Group robot of DingTalk that is told of trouble.", "接收告警的钉钉群机器人地址。")
+    alarm_wecom_url: Secret | None = knob(values.optional(addresses.HOOK_URL), "", "Group robot of WeCom that is told of trouble.", "接收告警的企业微信群机器人地址。")
+    alarm_dingtalk_url: Secret | None = knob(values.optional(addresses.HOOK_URL), "", "Group robot of DingTalk that is told of trouble.", "接收告警的钉钉群机器人地址。")
     alarm_dingtalk_secret: Secret | None = knob(values.optional(values.ROBOT_SECRET), "", "What messages to the DingTalk robot are signed with, if it wants that.", "钉钉机器人开启加签时的密钥。")
-    alarm_feishu_url: Secret | None = knob(values.optional(values.HOOK_URL), "", "Group robot of Feishu that is told of trouble.", "接收告警的飞书群机器人地址。")
+    alarm_feishu_url: Secret | None = knob(values.optional(addresses.HOOK_URL), "", "Group robot of Feishu that is told of trouble.", "接收告警的飞书群机器人地址。")
     alarm_feishu_secret: Secret | None = knob(values.optional(values.ROBOT_SECRET), "", "What messages to the Feishu robot are signed with, if it wants that.", "飞书机器人开启签名校验时的密钥。")
-    alarm_mail_server: MailUrl | None = knob(values.optional(values.MAIL_SERVER), "", "Mail server that takes alarms, over TLS or STARTTLS.", "发送告警邮件的服务器，使用 TLS 或 STARTTLS。")
-    alarm_mail_from: str | None = knob(values.optional(values.MAIL_ADDRESS), "", "Sender of alarm mails.", "告警邮件的发件人。")
-    alarm_mail_to: tuple[str, ...] = knob(values.MAIL_ADDRESSES, "", "Who gets the mails about trouble.", "告警邮件的收件人。")
+    alarm_mail_server: MailUrl | None = knob(values.optional(addresses.MAIL_SERVER), "", "Mail server that takes alarms, over TLS or STARTTLS.", "发送告警邮件的服务器，使用 TLS 或 STARTTLS。")
+    alarm_mail_from: str | None = knob(values.optional(addresses.MAIL_ADDRESS), "", "Sender of alarm mails.", "告警邮件的发件人。")
+    alarm_mail_to: tuple[str, ...] = knob(addresses.MAIL_ADDRESSES, "", "Who gets the mails about trouble.", "告警邮件的收件人。")
     apps: tuple[App, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # of each key: file, environment
     # fmt: on
@@ -228,77 +229,6 @@ def shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-PAGE = """# Settings
-
-<!-- Made from settings.py by `make docs`; change it there. -->
-
-Every setting can be given in three places; the first one that has it wins:
-
-1. a command line option: `--session-seconds 12h`
-2. an environment variable: `MENSHEN_SESSION_SECONDS=12h`
-3. a TOML file, under its lower-case name: `session_seconds = "12h"`
-
-Otherwise its default holds. The file is the one named by `--config FILE`, which must exist, or `menshen.toml` in
-DATA_DIR if there is one. `server.py settings` shows every setting with its value and where it came from.
-
-A wrong value stops the start. Everything that is wrong is reported at once, one line each: the setting, what it got and
-what it takes. A key that the file should not have stops the start too; an unknown `MENSHEN_…` variable is one warning.
-
-Secrets are never taken from the command line, where every user of the machine can read them, and never shown: they
-appear as `***`. In the file, APPSECRET, PUSH_TOKEN, PUSH_KEY, those of `[[apps]]`, DATABASE and SESSIONS may stand
-elsewhere: `{ env = "NAME" }` takes an environment variable, `{ file = "path" }` a file that only its owner or group may
-read (a relative path starts at the TOML file's directory), `{ credential = "NAME" }` a credential that systemd passes.
-Special characters in a URL's user or password are percent-encoded: `p@ss` is written `p%40ss`.
-
-Durations are seconds, or a number with `s`, `m`, `h` or `d`. A list is written with commas, in the file also as a TOML
-list. An empty value means "not set" where a setting may be unset.
-
-## An example `menshen.toml`
-
-```toml
-address = "127.0.0.1"
-port = 8000
-data_dir = "/var/lib/menshen"
-database = { file = "database.url" }  # the file holds mysql://menshen:PASSWORD@127.0.0.1:3306/menshen
-sessions = "redis://127.0.0.1:6379/0"
-session_seconds = "7d"
-session_sliding = true
-session_max_seconds = "30d"
-trusted_proxies = ["127.0.0.1/32", "10.0.0.0/8"]
-public_url = "https://login.example.com"
-allowed_hosts = ["login.example.com"]
-log_format = "json"
-
-[[apps]]
-appid = "wx1111111111111111"
-secret = { env = "SHOP_APPSECRET" }
-name = "The shop"
-
-[[apps]]
-appid = "wx2222222222222222"
-secret = { file = "clinic.appsecret" }
-name = "The clinic"
-push_token = { env = "CLINIC_PUSH_TOKEN" }
-push_key = { env = "CLINIC_PUSH_KEY" }
-```
-
-`[[apps]]` lists mini programs and stands only in the file; APPID and APPSECRET name one more, which comes first.
-
-## All settings
-
-| name | default | what it takes | meaning |
-|---|---|---|---|
-"""
-
-
-def settings_page() -> str:
-    """Give docs/settings.md: the rules, an example, and a line for every knob."""
-    return PAGE + "".join(
-        f"| `{each.name}` | {f'`{each.default}`' if each.default else ''} | {each.kind.takes} | {each.sentence} |\n"
-        for each in KNOBS.values()
-    )
-
-
 APP_KINDS: Mapping[str, Kind[Any]] = {
     "appid": values.APPID,
     "secret": values.APP_SECRET,
@@ -313,14 +243,6 @@ _APP_SECRETS = ("secret", "push_token", "push_key")
 _ALIKE = 0.75  # of 1: three letters in four; `prot` is PORT, `host` is not
 
 
-class _Account(NamedTuple):
-    """A mini program as far as it could be read, and what its secret is called in a message."""
-
-    label: str
-    appid: str | None
-    secret: Secret | None
-
-
 class _Reading:
     """One reading of all settings: gathers the good values, their sources, and a line for everything wrong."""
 
@@ -331,7 +253,7 @@ class _Reading:
         self.good: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
         self.referenced: set[str] = set()
-        self.listed: list[_Account] = []
+        self.listed: list[Account] = []
         self.file = file or self._data_dir() / "menshen.toml"
         self.table = self._toml(must_exist=file is not None)
 
@@ -341,10 +263,7 @@ class _Reading:
         for each in KNOBS.values():
             self._read_knob(each)
         self._read_apps()
-        self.wrong += _contradictions(self.good)
-        self.wrong += _lonely(self.good)
-        self.wrong += _uncheckable(self.good)
-        self.wrong += _wrong_apps(self.good, self.listed)
+        self.wrong += disagreements(self.good, self.listed)
         if self.wrong:
             raise WrongSettings(self.wrong, self._unknown_variables())
         warnings = (*self._unknown_variables(), *self._readable_secrets())
@@ -447,7 +366,7 @@ class _Reading:
                 self._read(parts, key, f"{label} {key}", kind, entry.get(key, ""))
         if "push_key" in entry and "push_token" not in entry:
             self.wrong.append(f"{label} push_token: is missing; push_key needs it")
-        self.listed.append(_Account(f"[[apps]] {len(self.listed) + 1} secret", parts.get("appid"), parts.get("secret")))
+        self.listed.append(Account(f"[[apps]] {len(self.listed) + 1} secret", parts.get("appid"), parts.get("secret")))
         readable = parts.keys() >= entry.keys() & APP_KINDS.keys() | _APP_NEEDS
         return App(**{"name": parts["appid"], **parts}) if readable else None
 
@@ -485,53 +404,3 @@ def _got(kind: Kind[Any], raw: object) -> str:
     if isinstance(raw, list | dict):
         return "a list" if isinstance(raw, list) else "a table"
     return kind.quoted(str(raw)) if raw != "" else "nothing"
-
-
-def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
-    """Name what single settings cannot see; a setting that is wrong by itself is missing in `good` and not judged."""
-    if {"appid", "appsecret"} <= good.keys() and bool(good["appid"]) != bool(good["appsecret"]):
-        yield f"{'APPSECRET' if good['appid'] else 'APPID'}: is missing; APPID and APPSECRET belong together"
-    if good.get("push_key") and not good.get("push_token", True):
-        yield "PUSH_TOKEN: is missing; PUSH_KEY needs it"
-    if good.get("session_sliding") and good.get("session_max_seconds", YEAR) < good.get("session_seconds", 0):
-        longest, first = good["session_max_seconds"], good["session_seconds"]
-        yield f"SESSION_MAX_SECONDS: got {longest}, takes at least SESSION_SECONDS ({first}) with SESSION_SLIDING"
-
-
-def _lonely(good: Mapping[str, Any]) -> Iterator[str]:
-    """Name settings that mean nothing, or too little, without another."""
-    for one, other in (
-        ("content_check", "public_url"),
-        ("webhook_url", "webhook_secret"),
-        ("webhook_secret", "webhook_url"),
-        ("alarm_dingtalk_secret", "alarm_dingtalk_url"),
-        ("alarm_feishu_secret", "alarm_feishu_url"),
-        ("alarm_mail_server", "alarm_mail_to"),
-        ("alarm_mail_server", "alarm_mail_from"),
-        ("alarm_mail_to", "alarm_mail_server"),
-    ):
-        if good.get(one) and other in good and not good[other]:
-            yield f"{other.upper()}: is missing; {one.upper()} needs it"
-
-
-def _uncheckable(good: Mapping[str, Any]) -> Iterator[str]:
-    """Name the mini programs of whose pictures WeChat could not tell us in sealed words what it thinks."""
-    if not good.get("content_check"):
-        return
-    if good.get("appid") and good.get("push_key", ".") is None:
-        yield "PUSH_KEY: is missing; CONTENT_CHECK needs it"
-    without = [app.appid for app in good.get("apps", ()) if app.push_key is None]
-    yield from (f"APPS: {appid} has no push_key; CONTENT_CHECK needs it" for appid in without)
-
-
-def _wrong_apps(good: Mapping[str, Any], listed: list[_Account]) -> Iterator[str]:
-    """Judge every appid and every secret by itself: one that is wrong must not hide the other."""
-    accounts = [_Account("APPSECRET", good.get("appid"), good.get("appsecret")), *listed]
-    counted = Counter(account.appid for account in accounts if account.appid)
-    yield from (f"APPS: the appid {appid} is given twice" for appid, times in counted.items() if times > 1)
-    if "wechat_base" not in good or is_loopback(urlsplit(good["wechat_base"]).hostname or ""):
-        return
-    for account in accounts:
-        # A guessable secret lets anybody speak to WeChat in the mini program's name (OWASP ASVS 13.2.3).
-        if account.secret and values.is_weak(account.secret):
-            yield f"{account.label}: got ***, takes {values.APP_SECRET.takes}; this one is short or a published example"

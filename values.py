@@ -1,4 +1,4 @@
-"""What settings are made of: secrets that never print, addresses of the stores, and how each kind is read."""
+"""What settings are made of: secrets that never print, and how each kind of value is read."""
 
 import hmac
 import os
@@ -6,10 +6,8 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar
-from urllib.parse import SplitResult, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 T = TypeVar("T")
@@ -84,78 +82,6 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class SqliteUrl:
-    """The embedded database; a relative path lies inside DATA_DIR."""
-
-    path: Path
-
-    def __str__(self) -> str:
-        return f"sqlite://{quote(str(self.path))}"
-
-
-@dataclass(frozen=True, slots=True)
-class MysqlUrl:
-    """A MySQL database; all parts are decoded, `str()` masks the password."""
-
-    user: str
-    password: Secret
-    host: str
-    port: int
-    name: str
-
-    @property
-    def address(self) -> str:
-        """Host and port, for messages."""
-        return _address(self.host, self.port)
-
-    def __str__(self) -> str:
-        return f"mysql://{_login(self.user, self.password)}{self.address}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class RedisUrl:
-    """A Redis; all parts are decoded, no user and no password are empty, `str()` masks the password.
-
-    With `sentinels`, host and port of each, the Redis is whichever of them calls the master of that name; `host` and
-    `port` are then those of the first Sentinel.
-    """
-
-    host: str
-    port: int
-    user: str
-    password: Secret
-    db: int
-    tls: bool
-    sentinels: tuple[tuple[str, int], ...] = ()
-    master: str = ""
-
-    @property
-    def address(self) -> str:
-        """Host and port, for messages; those of all Sentinels and the name of the master behind them."""
-        if self.sentinels:
-            return ",".join(_address(*each) for each in self.sentinels) + f"/{self.master}"
-        return _address(self.host, self.port)
-
-    def __str__(self) -> str:
-        scheme = ("rediss" if self.tls else "redis") + ("+sentinel" if self.sentinels else "")
-        return f"{scheme}://{_login(self.user, self.password)}{self.address}/{self.db}"
-
-
-@dataclass(frozen=True, slots=True)
-class MailUrl:
-    """A mail server; all parts are decoded, no user and no password are empty, `str()` masks the password."""
-
-    host: str
-    port: int
-    user: str
-    password: Secret
-    tls: bool  # from the first byte; otherwise STARTTLS, but for a server on this machine
-
-    def __str__(self) -> str:
-        return f"{'smtps' if self.tls else 'smtp'}://{_login(self.user, self.password)}{_address(self.host, self.port)}"
-
-
-@dataclass(frozen=True, slots=True)
 class Retention:
     """For how many days each kind of record is kept; what is older is deleted, addresses are masked."""
 
@@ -204,16 +130,6 @@ def secret_in(path: Path) -> str:
     if not text:
         raise WrongValue(f"{path} is empty")
     return text
-
-
-def _login(user: str, password: Secret) -> str:
-    masked = quote(user, safe="") + (f":{password}" if password else "")
-    return f"{masked}@" if masked else ""
-
-
-def _address(host: str, port: int | None) -> str:
-    bracketed = f"[{host}]" if ":" in host else host
-    return bracketed if port is None else f"{bracketed}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +213,12 @@ def matching(takes: str, pattern: str) -> Kind[str]:
     return Kind(takes, read)
 
 
+def secret(takes: str, pattern: str) -> Kind[Secret]:
+    """A secret that a regular expression describes as a whole."""
+    text_of = matching(takes, pattern).read
+    return Kind(takes, lambda text: Secret(text_of(text)), hides="everything")
+
+
 def _timezone(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_+\-]{1,32}(/[A-Za-z0-9_+\-]{1,32}){0,2}", text):
         raise WrongValue
@@ -324,174 +246,16 @@ def list_of(kind: Kind[T], plural: str) -> Kind[tuple[T, ...]]:
     return Kind(f"{plural}, between commas", read, is_list=True)
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether a host, given as name or address, can only be this machine."""
-    try:
-        return host.lower() == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _yes_or_no(text: str) -> bool:
     if text.lower() not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
         raise WrongValue
     return text.lower() in {"true", "1", "yes", "on"}
 
 
-def _listening_address(text: str) -> str:
-    return text if text == "localhost" else str(ip_address(text))
-
-
 def _directory(text: str) -> Path:
     if not text or not text.isprintable():
         raise WrongValue
     return Path(text)
-
-
-def _host(text: str) -> str:
-    if ":" in text:
-        return str(ip_address(text.removeprefix("[").removesuffix("]")))
-    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?", text.lower()) or ".." in text:
-        raise WrongValue
-    return text.lower()
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    network = ip_network(text)
-    if network.prefixlen == 0:
-        # Whoever is trusted may name the client's address; trusting everybody would switch every limit off.
-        raise WrongValue("a network that holds every address would let every caller name its own")
-    return network
-
-
-def _url(text: str) -> SplitResult:
-    """Split a URL of scheme, login, host, port and path; a query, a fragment, blanks and odd hosts are refused."""
-    if not text.isprintable() or re.search(r"[\s\\?#]", text):
-        raise WrongValue("blanks and ? # \\ do not belong in it, in a password they are percent-encoded")
-    parts = urlsplit(text)
-    _host(parts.hostname or "")
-    if parts.port == 0:
-        raise WrongValue
-    return parts
-
-
-def _origin(text: str) -> str:
-    parts = _url(text)
-    if parts.scheme not in {"http", "https"} or "@" in parts.netloc or parts.path not in {"", "/"}:
-        raise WrongValue("only scheme, host and port belong here")
-    return f"{parts.scheme}://{_address(_host(parts.hostname or ''), parts.port)}"
-
-
-def _wechat_base(text: str) -> str:
-    base = _origin(text)
-    if base.startswith("http:") and not is_loopback(urlsplit(base).hostname or ""):
-        raise WrongValue("AppSecrets travel in these URLs, so plain http would show them to the network")
-    return base
-
-
-def _hook_url(text: str) -> Secret:
-    """A whole URL, query and all, kept as a secret: those of robots hold the key to their group."""
-    parts = urlsplit(text)
-    if not re.fullmatch(r"[!-~]{1,1000}", text) or "@" in parts.netloc or "#" in text or "\\" in text:
-        raise WrongValue
-    _host(parts.hostname or "")
-    if parts.port == 0 or parts.scheme not in {"http", "https"}:
-        raise WrongValue
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise WrongValue("plain http would show to the network what is sent there")
-    return Secret(text)
-
-
-def _mail_server(text: str) -> MailUrl:
-    parts = _url(text)
-    if parts.scheme not in {"smtp", "smtps"} or parts.path not in {"", "/"}:
-        raise WrongValue
-    tls = parts.scheme == "smtps"
-    port = parts.port or (465 if tls else 587)
-    login = _decoded(parts.username), Secret(_decoded(parts.password))
-    return MailUrl(_host(parts.hostname or ""), port, *login, tls=tls)
-
-
-def _printable(least: int) -> Callable[[str], Secret]:
-    def read(text: str) -> Secret:
-        if not re.fullmatch(rf"[!-~]{{{least},200}}", text):
-            raise WrongValue
-        return Secret(text)
-
-    return read
-
-
-def _database(text: str) -> SqliteUrl | MysqlUrl:
-    if text.startswith("mysql://"):
-        return _mysql(text)
-    return SqliteUrl(Path("menshen.db") if text == "sqlite" else _sqlite_path(text))
-
-
-def _sqlite_path(text: str) -> Path:
-    if not text.startswith("sqlite:///") or not text.isprintable() or re.search(r"[?#]", text):
-        raise WrongValue
-    path = Path("/" + unquote(text.removeprefix("sqlite:///"), errors="strict").lstrip("/"))
-    # Some libraries read sqlite:///name.db as relative; here that would be a file in the root directory.
-    if len(path.parts) < 3 or {".", ".."} & set(text.split("/")):
-        raise WrongValue("the path is the whole path, from the root on")
-    return path
-
-
-def _mysql(text: str) -> MysqlUrl:
-    parts = _url(text)
-    name = _decoded(parts.path.removeprefix("/"))
-    user = _decoded(parts.username)
-    if not user or not re.fullmatch(r"[0-9A-Za-z_$-]{1,64}", name):
-        raise WrongValue
-    return MysqlUrl(user, Secret(_decoded(parts.password)), _host(parts.hostname or ""), parts.port or 3306, name)
-
-
-def _sessions(text: str) -> RedisUrl | Literal["database"]:
-    if text == "database":
-        return "database"
-    if text.startswith(("redis+cluster://", "rediss+cluster://")):
-        raise WrongValue("Redis Cluster comes with a later version; redis+sentinel:// takes a master with copies")
-    if text.startswith(("redis+sentinel://", "rediss+sentinel://")):
-        return _sentinels(text)
-    parts = _url(text)
-    db = parts.path.removeprefix("/") or "0"
-    if parts.scheme not in {"redis", "rediss"} or not re.fullmatch(r"[0-9]{1,4}", db):
-        raise WrongValue
-    login = _decoded(parts.username), Secret(_decoded(parts.password))
-    return RedisUrl(_host(parts.hostname or ""), parts.port or 6379, *login, int(db), tls=parts.scheme == "rediss")
-
-
-def _sentinels(text: str) -> RedisUrl:
-    scheme, _, rest = text.partition("://")
-    where, _, path = rest.partition("/")
-    login, at, hosts = where.rpartition("@")
-    name, _, db = path.partition("/")
-    if not re.fullmatch(r"[0-9A-Za-z._-]{1,64}", name) or not re.fullmatch(r"[0-9]{0,4}", db):
-        raise WrongValue
-    nodes = [_url(f"{scheme}://{each}") for each in hosts.split(",")]
-    whose = _url(f"{scheme}://{login}{at}{hosts.partition(',')[0]}")
-    sentinels = tuple((_host(each.hostname or ""), each.port or 26379) for each in nodes)
-    user, password = _decoded(whose.username), Secret(_decoded(whose.password))
-    return RedisUrl(*sentinels[0], user, password, int(db or 0), scheme.startswith("rediss"), sentinels, name)
-
-
-def _decoded(part: str | None) -> str:
-    return unquote(part or "", errors="strict")
-
-
-def _app_secret(text: str) -> Secret:
-    if not re.fullmatch(r"[!-~]{1,128}", text):
-        raise WrongValue
-    return Secret(text)
-
-
-def _secret_like(pattern: str) -> Callable[[str], Secret]:
-    def read(text: str) -> Secret:
-        if not re.fullmatch(pattern, text):
-            raise WrongValue
-        return Secret(text)
-
-    return read
 
 
 def _retention(text: str) -> Retention:
@@ -513,30 +277,12 @@ RETENTION = Kind(
     is_list=True,
 )
 YES_OR_NO = Kind("true or false (also yes/no, on/off, 1/0)", _yes_or_no)
-LISTENING_ADDRESS = Kind("an IP address of this machine, or localhost", _listening_address)
 PORT = whole(0, 65535, " (0 is any free port)")
 DIRECTORY = Kind("the path of a directory", _directory)
-HOSTS = list_of(Kind("a host name", _host), "host names without port")
-NETWORKS = list_of(Kind("a network", _network), "networks like 10.0.0.0/8")
-ORIGIN = Kind("a URL like https://login.example.com, without path", _origin)
-WECHAT_BASE = Kind("an https URL without path; http only to a loopback address", _wechat_base)
-HOOK_URL = Kind("an https URL; http only to a loopback address", _hook_url, hides="everything")
-HOOK_SECRET = Kind("32 to 200 printable characters without blanks", _printable(32), hides="everything")
-ROBOT_SECRET = Kind("the secret that the robot's settings show", _printable(8), hides="everything")
-MAIL_SERVER = Kind(
-    "smtps://[user:password@]host:465, or smtp:// with STARTTLS (port 587)", _mail_server, hides="password"
-)
-MAIL_ADDRESS = matching("an address like menshen@example.com", r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9.-]{1,190}")
-MAIL_ADDRESSES = list_of(MAIL_ADDRESS, "addresses like ops@example.com")
-DATABASE = Kind("sqlite, sqlite:///whole/path, or mysql://user:password@host:3306/name", _database, hides="password")
-SESSIONS = Kind(
-    "database, redis://[user:password@]host:6379/0, or redis+sentinel://[user:password@]host1:26379,host2:26379/master"
-    " (rediss with TLS)",
-    _sessions,
-    hides="password",
-)
+HOOK_SECRET = secret("32 to 200 printable characters without blanks", r"[!-~]{32,200}")
+ROBOT_SECRET = secret("the secret that the robot's settings show", r"[!-~]{8,200}")
 APPID = matching("wx and 16 lower-case letters or digits", r"wx[0-9a-z]{16}")
-APP_SECRET = Kind("the AppSecret of 32 characters from WeChat's console", _app_secret, hides="everything")
-PUSH_TOKEN = Kind("the Token of 3 to 32 letters and digits", _secret_like(r"[0-9A-Za-z]{3,32}"), hides="everything")
-PUSH_KEY = Kind("the EncodingAESKey of 43 letters and digits", _secret_like(r"[0-9A-Za-z]{43}"), hides="everything")
+APP_SECRET = secret("the AppSecret of 32 characters from WeChat's console", r"[!-~]{1,128}")
+PUSH_TOKEN = secret("the Token of 3 to 32 letters and digits", r"[0-9A-Za-z]{3,32}")
+PUSH_KEY = secret("the EncodingAESKey of 43 letters and digits", r"[0-9A-Za-z]{43}")
 APP_NAME = matching("a name of 1 to 64 printable characters", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,64}")

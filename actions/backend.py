@@ -43,7 +43,7 @@ from wechat.crypto import Seal
 
 @dataclass
 class Backend:
-    """Built once by server.py and handed to every verb."""
+    """Built once for a process and handed to every verb."""
 
     settings: Settings
     keys: Keys

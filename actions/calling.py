@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from actions.unknown_tokens import WINDOW_SECONDS
+from actions.per_minute import WINDOW_SECONDS
 from stores.errors import StoreTrouble
 from stores.sessions import Session
 from wechat.crypto import SealBroken

@@ -13,8 +13,8 @@ from typing import TypeVar
 from actions.backend import Backend
 from actions.lists import MOST_ON_A_PAGE, SessionRow, audit_page, sessions_page, users_page
 from actions.questions import AuditQuestion, Question, UsersQuestion
-from actions.search import Scope
 from stores.audit import Entry
+from stores.scope import Scope
 from stores.users import User
 
 T = TypeVar("T")

@@ -1,12 +1,12 @@
 """A deed is written down before it is done; when it failed, a second row says so and names the first."""
 
 import logging
-import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from actions.texts import has_controls
 from stores.audit import AuditAway, Entry
 from stores.operators import Role
 
@@ -139,5 +139,5 @@ def plain(text: str | None, most: int) -> str | None:
     """One line of what was typed in, cut, without controls and halves of surrogate pairs; None when nothing is left."""
     if text is None:
         return None
-    kept = "".join(" " if unicodedata.category(each) in ("Cc", "Cs") else each for each in text)
+    kept = "".join(" " if has_controls(each) else each for each in text)
     return kept.strip()[:most] or None

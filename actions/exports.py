@@ -7,14 +7,14 @@ from actions.backend import Backend
 from actions.csv_export import audit_csv, sessions_csv, users_csv
 from actions.deeds import Actor, written_down
 from actions.questions import AuditQuestion, Question, UsersQuestion
-from actions.search import Scope
+from stores.scope import Scope
 
 
 async def export_sessions(
     backend: Backend, by: Actor, scope: Scope, question: Question, zone: tzinfo = UTC
 ) -> AsyncIterator[bytes]:
     """The sessions that fit, as CSV. Raises AuditAway before anything is given, UsersAway, SessionsAway."""
-    async with written_down(backend, by, "sessions.export", target=_filter(question.parameters())):
+    async with written_down(backend, by, "sessions.export", target=f"filter:{question}"):
         async for chunk in sessions_csv(backend, scope, question, zone):
             yield chunk
 
@@ -23,7 +23,7 @@ async def export_users(
     backend: Backend, by: Actor, scope: Scope, question: UsersQuestion, zone: tzinfo = UTC
 ) -> AsyncIterator[bytes]:
     """The people who fit, as CSV. Raises AuditAway before anything is given, UsersAway."""
-    async with written_down(backend, by, "users.export", target=_filter(question.parameters())):
+    async with written_down(backend, by, "users.export", target=f"filter:{question}"):
         async for chunk in users_csv(backend, scope, question, zone):
             yield chunk
 
@@ -35,7 +35,3 @@ async def export_audit(
     async with written_down(backend, by, "audit.export", reason=reason):
         async for chunk in audit_csv(backend, scope, question, zone):
             yield chunk
-
-
-def _filter(parameters: dict[str, str]) -> str:
-    return "filter:" + ("&".join(f"{name}={value}" for name, value in parameters.items()) or "all")

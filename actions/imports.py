@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 from actions.backend import Backend
 from actions.deeds import Actor, written_down
-from actions.people import MOST_NICKNAME, has_controls
+from actions.people import MOST_NICKNAME
+from actions.texts import has_controls
 from actions.wafer import foreign_token, is_foreign_skey, keep_profile
 from stores.imports import Imports, Newcomer, WaferApp, WaferSession, WaferTables
 from stores.logins import Login

@@ -33,14 +33,9 @@ class Lifetime:
         return self.sliding or self.idle_seconds > 0
 
     @property
-    def longest(self) -> int:
-        """Seconds after its login at which every session has ended."""
-        return max(self.seconds, self.max_seconds) if self.sliding else self.seconds
-
-    @property
     def longest_seconds(self) -> int:
         """How long after its login a session can hold at the most."""
-        return self.ends_at(0)
+        return max(self.seconds, self.max_seconds) if self.sliding else self.seconds
 
     @property
     def longest_unused_seconds(self) -> int:
@@ -49,7 +44,7 @@ class Lifetime:
 
     def ends_at(self, created_at: int) -> int:
         """The moment that no use can push back."""
-        return created_at + self.longest
+        return created_at + self.longest_seconds
 
     def expires_at(self, ends_at: int, used_at: int) -> int:
         """When a session that was used at `used_at` expires, if it is not used again.

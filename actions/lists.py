@@ -8,55 +8,24 @@ store for each row shown, and what that says counts.
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from actions.backend import Backend
-from actions.questions import AuditQuestion, BadQuestion, LoginsQuestion, Question, UsersQuestion
-from actions.search import MOST_PEOPLE, Named, Scope, Search, people_named
+from actions.questions import FAR, AuditQuestion, LoginsQuestion, Question, UsersQuestion
+from actions.search import Named, Search, people_named
 from actions.sessions import AmbiguousSession, NoSuchSession, find_session
 from stores.audit import Deeds, Entry
 from stores.logins import BadPlace, Login, Page, Place, Sought
 from stores.refused_logins import Refusals, RefusedLogin
+from stores.scope import Scope
 from stores.sessions import Reason, Session, SessionGone
 from stores.users import NoSuchUser, User
-
-__all__ = [
-    "MOST_PEOPLE",
-    "PAGE",
-    "Attempt",
-    "AuditPage",
-    "AuditQuestion",
-    "BadPlace",
-    "BadQuestion",
-    "LoginsPage",
-    "LoginsQuestion",
-    "Question",
-    "Scope",
-    "Search",
-    "SessionDetail",
-    "SessionRow",
-    "SessionState",
-    "SessionsPage",
-    "UserDetail",
-    "UsersPage",
-    "UsersQuestion",
-    "audit_page",
-    "logins_page",
-    "rows_of",
-    "session_detail",
-    "sessions_chosen",
-    "sessions_page",
-    "sought_by",
-    "user_detail",
-    "users_page",
-]
 
 PAGE = 50
 MOST_ON_A_PAGE = 200
 _MOST_HISTORY = 50
 _MOST_DEEDS = 50
-_FAR = 2**53
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 SessionState = Literal["live"] | Reason
@@ -161,8 +130,8 @@ async def sessions_page(
     search = question.search
     if search.public_id is not None:
         found = await backend.logins.beginning_with(search.public_id, most)
-        return SessionsPage(await rows_of(backend, _visible(found, scope)))
-    named = await _named(backend, scope, search)
+        return SessionsPage(await rows_of(backend, visible(found, scope)))
+    named = await named_by(backend, scope, search)
     sought = sought_by(backend, scope, question, named)
     page = await backend.logins.page(sought, question.ordered, start, most)
     rows = await rows_of(backend, page.logins)
@@ -176,17 +145,17 @@ async def users_page(
     """A page of people, the newest first. A search for an address or a session finds nobody. Raises BadPlace."""
     most, before = _bounded(most), Place.of(place, 0).value if place else 2**62
     now, within = backend.now(), _within(scope, question.app)
-    created = (question.created_from or 0, _FAR if question.created_to is None else question.created_to)
+    first, last = question.created
     if question.q:
         named = await people_named(backend, within, question.search)
         fitting = [
             user
             for user in named.users.values()
-            if user.id < before and created[0] <= user.created_at <= created[1] and _in_state(user, question, now)
+            if user.id < before and first <= user.created_at <= last and _in_state(user, question, now)
         ]
         more = str(Place(fitting[most - 1].id)) if fitting[most:] else None
         return UsersPage(fitting[:most], more, None, named.only_some)
-    page = await backend.users.page(within, question.state, created, now, before, most)
+    page = await backend.users.page(within, question.state, question.created, now, before, most)
     return UsersPage(page.users, str(Place(page.more)) if page.more else None, page.looked_back_to)
 
 
@@ -213,12 +182,8 @@ async def _succeeded(backend: Backend, within: Scope, question: LoginsQuestion, 
     place = None
     if start is not None:  # of one second, those that succeeded come first
         place = Place(start.value, start.id[1:] if start.id[0] else b"")
-    sought = Sought(
-        appids=within,
-        platform=question.platform,
-        created_from=question.created_from or 0,
-        created_to=_FAR if question.created_to is None else question.created_to,
-    )
+    first, last = question.created
+    sought = Sought(appids=within, platform=question.platform, created_from=first, created_to=last)
     return await backend.logins.page(sought, "created", place, most)
 
 
@@ -230,13 +195,7 @@ async def _refused(
         place = (start.value, 2**62 if start.id[0] else int.from_bytes(start.id[1:], "big"))
     await backend.refused_logins.catch_up()
     return await backend.refused_logins.page(
-        within,
-        question.errcode,
-        question.platform,
-        question.created_from or 0,
-        _FAR if question.created_to is None else question.created_to,
-        place,
-        most,
+        within, question.errcode, question.platform, *question.created, place, most
     )
 
 
@@ -271,7 +230,7 @@ def _merged_place(place: str | None) -> Place | None:
     if not place:
         return None
     found = Place.of(place, 33)
-    if found.id[0] > 1 or (not found.id[0] and int.from_bytes(found.id[1:], "big") > _FAR):
+    if found.id[0] > 1 or (not found.id[0] and int.from_bytes(found.id[1:], "big") > FAR):
         raise BadPlace
     return found
 
@@ -286,8 +245,8 @@ async def audit_page(
         deed=question.deed,
         result=question.result,
         target=question.target,
-        at_from=question.created_from or 0,
-        at_to=_FAR if question.created_to is None else question.created_to,
+        at_from=question.created[0],
+        at_to=question.created[1],
     )
     before = Place.of(place, 0).value if place else 2**62
     page = await backend.audit.page(deeds, before, _bounded(most))
@@ -303,7 +262,7 @@ async def session_detail(backend: Backend, scope: Scope, public_id: str) -> Sess
         if scope is None:
             raise
         raise NoSuchSession from None  # whose sessions begin alike is not this operator's to know
-    if not _visible([login], scope):
+    if not visible([login], scope):
         raise NoSuchSession
     [row] = await rows_of(backend, [login])
     return SessionDetail(row, await _done_to(backend, f"session:{row.public_id}"))
@@ -317,7 +276,7 @@ async def sessions_chosen(backend: Backend, scope: Scope, public_ids: Sequence[s
     await backend.logins.catch_up()
     ids = [bytes.fromhex(each) for each in dict.fromkeys(public_ids)]
     facts = await backend.logins.find(ids)
-    found = _visible([facts[each] for each in ids if each in facts], scope)
+    found = visible([facts[each] for each in ids if each in facts], scope)
     if len(found) < len(ids):
         raise NoSuchSession
     return await rows_of(backend, found)
@@ -350,7 +309,7 @@ async def _done_to(backend: Backend, target: str) -> list[Entry]:
 def sought_by(backend: Backend, scope: Scope, question: Question, named: Named | None) -> Sought:
     """Which logins fit the question. What cannot live by today's settings is not taken for live."""
     now, lifetime = backend.now(), backend.lifetime
-    sought = Sought(
+    return Sought(
         appids=_within(scope, question.app),
         user_ids=None if named is None else tuple(named.users),
         addresses=question.search.addresses,
@@ -360,16 +319,14 @@ def sought_by(backend: Backend, scope: Scope, question: Question, named: Named |
         state=question.state,
         oldest_live=max(now - lifetime.longest_seconds, 0),
         oldest_use=max(now - lifetime.longest_unused_seconds, 0),
-    )
-    return replace(
-        sought,
         seen_from=0 if question.seen_within is None else max(now - question.seen_within, 0),
-        created_from=question.created_from or 0,
-        created_to=_FAR if question.created_to is None else question.created_to,
+        created_from=question.created[0],
+        created_to=question.created[1],
     )
 
 
-async def _named(backend: Backend, scope: Scope, search: Search) -> Named | None:
+async def named_by(backend: Backend, scope: Scope, search: Search) -> Named | None:
+    """Whom a search names; None when it names nobody in particular. Raises UsersAway."""
     return await people_named(backend, scope, search) if search.names_people else None
 
 
@@ -431,7 +388,8 @@ def _within(scope: Scope, app: str | None) -> Scope:
     return (app,) if scope is None or app in scope else ()
 
 
-def _visible(logins: Iterable[Login], scope: Scope) -> list[Login]:
+def visible(logins: Iterable[Login], scope: Scope) -> list[Login]:
+    """Those that the operator may see."""
     return [login for login in logins if scope is None or login.appid in scope]
 
 

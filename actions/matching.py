@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from actions.backend import Backend
-from actions.lists import SessionRow, rows_of, sought_by
+from actions.lists import SessionRow, named_by, rows_of, sought_by, visible
 from actions.questions import Question
-from actions.search import Scope, people_named
 from stores.logins import Login
+from stores.scope import Scope
 from stores.sessions import Session
 
 MOST_COUNTED = 100_000
@@ -50,7 +50,8 @@ async def preview(
         if sessions > most or time.monotonic() > deadline:
             whole = False
             break
-    only_some = question.search.names_people and (await people_named(backend, scope, question.search)).only_some
+    named = await named_by(backend, scope, question.search)
+    only_some = named is not None and named.only_some
     return Preview(min(sessions, most), len(people), await rows_of(backend, first), whole, only_some)
 
 
@@ -72,12 +73,12 @@ async def _matching(
     search = question.search
     if search.public_id is not None:
         found = await backend.logins.beginning_with(search.public_id, _AT_ONCE)
-        seen = [login for login in found if scope is None or login.appid in scope]
+        seen = visible(found, scope)
         yield seen, await _held(backend, seen)
         return
     if question.state not in ("live", "any"):
         return
-    named = await people_named(backend, scope, search) if search.names_people else None
+    named = await named_by(backend, scope, search)
     # A list may leave out what today's settings say has expired; here the session store alone decides.
     now, fitting = backend.now(), sought_by(backend, scope, question, named)
     sought = replace(

@@ -19,6 +19,7 @@ from settings import App
 from stores.audit import AuditAway
 from stores.errors import StoreTrouble
 from stores.push_events import ENDS, PushEvent, PushEventsPage, State
+from stores.scope import Scope
 from stores.users import NoSuchUser, User
 from wechat.answers import PASSES
 from wechat.push import WITHIN, Message, Signed, check_address, read_push
@@ -174,7 +175,7 @@ async def _forget(backend: "Backend", event: PushEvent, user: User) -> None:
 
 
 async def push_events_page(
-    backend: "Backend", scope: tuple[str, ...] | None, place: tuple[int, bytes] | None, most: int
+    backend: "Backend", scope: Scope, place: tuple[int, bytes] | None, most: int
 ) -> tuple[PushEventsPage, dict[int, User]]:
     """A page of what WeChat told, with the people who are still here. Raises UsersAway."""
     page = await backend.push_events.page(scope, place, most)

@@ -1,13 +1,13 @@
 """What a list is asked for: read strictly from the parameters of an address, and written back into them."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, TypeVar, get_args
 
 from actions.search import MOST_SEARCH, Search
+from actions.texts import has_controls
 from stores.logins import Order, State
 
 Q = TypeVar("Q", bound="_Asked")
@@ -15,6 +15,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?", re.ASCII)
 _SPAN = re.compile(r"([1-9]\d{0,4})([mhd])", re.ASCII)
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
+FAR = 2**53  # epoch seconds, after all others
 ENVIRONMENTS = ("release", "trial", "develop", "devtools")
 
 
@@ -28,13 +29,25 @@ class BadQuestion(Exception):
 
 @dataclass(frozen=True)
 class _Asked:
-    """What all questions have in common: they remember how they were written."""
+    """What all questions have in common: a mini program, a time, and that they remember how they were written."""
 
     written: tuple[tuple[str, str], ...] = ()
+    app: str | None = None
+    created_from: int | None = None
+    created_to: int | None = None
+
+    @property
+    def created(self) -> tuple[int, int]:
+        """The first and the last second asked for; all of them where nothing is."""
+        return self.created_from or 0, FAR if self.created_to is None else self.created_to
 
     def parameters(self) -> dict[str, str]:
         """The parameters of an address that asks the same; what is not asked for is left out."""
         return dict(self.written)
+
+    def __str__(self) -> str:
+        """The same on one line, as the audit keeps it."""
+        return "&".join(f"{name}={value}" for name, value in self.written) or "all"
 
 
 @dataclass(frozen=True)
@@ -42,14 +55,11 @@ class Question(_Asked):
     """What the list of sessions is asked for. Times are epoch seconds."""
 
     q: str = ""
-    app: str | None = None
     platform: str | None = None
     version: str | None = None
     environment: str | None = None
     state: State = "live"
     seen_within: int | None = None  # seconds
-    created_from: int | None = None
-    created_to: int | None = None
     order: Order = "created"
 
     @property
@@ -86,10 +96,7 @@ class UsersQuestion(_Asked):
     """What the list of people is asked for."""
 
     q: str = ""
-    app: str | None = None
     state: Literal["any", "active", "blocked"] = "any"
-    created_from: int | None = None
-    created_to: int | None = None
 
     @property
     def search(self) -> Search:
@@ -112,12 +119,9 @@ class UsersQuestion(_Asked):
 class LoginsQuestion(_Asked):
     """What the list of logins is asked for, of those that succeeded and of those that were refused."""
 
-    app: str | None = None
     platform: str | None = None
     result: Literal["any", "succeeded", "refused"] = "any"
     errcode: int | None = None  # of the refused
-    created_from: int | None = None
-    created_to: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str], zone: tzinfo = UTC) -> "LoginsQuestion":
@@ -140,9 +144,6 @@ class AuditQuestion(_Asked):
     deed: str | None = None
     result: Literal["done", "failed", "denied", "already ended"] | None = None
     target: str | None = None
-    app: str | None = None
-    created_from: int | None = None
-    created_to: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str], zone: tzinfo = UTC) -> "AuditQuestion":
@@ -176,7 +177,7 @@ def _read(cls: type[Q], given: Mapping[str, str], kinds: Kinds, fields: Mapping[
 
 
 def _search(text: str) -> str:
-    if len(text) > MOST_SEARCH or any(unicodedata.category(each) in ("Cc", "Cs") for each in text):
+    if len(text) > MOST_SEARCH or has_controls(text):
         raise ValueError
     return text
 

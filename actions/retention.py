@@ -42,6 +42,7 @@ class Retention:
         self._offset: float | None = None
         self._waits_until = clock() + GRACE_SECONDS
         self._place = Place()
+        self.jumped_seconds = 0  # how far the clock was moved so far, in either direction
 
     async def step(self, now: int) -> int:
         """Lets some of what is too old go; gives how many rows it looked at. `now` is epoch seconds.
@@ -62,7 +63,9 @@ class Retention:
         offset, self._offset = self._offset, now - self._clock()
         if offset is None or abs(self._offset - offset) < _A_JUMP_SECONDS:
             return False
-        log.warning("the clock was moved by %d s: nothing is deleted by age for a while", self._offset - offset)
+        moved = round(self._offset - offset)
+        log.error("the clock was moved by %+d s: nothing is deleted by age for a while", moved)
+        self.jumped_seconds += abs(moved)
         self._waits_until = self._clock() + GRACE_SECONDS
         return True
 
@@ -77,7 +80,7 @@ class Retention:
 
     async def _forget_logins(self, now: int) -> int:
         """Rows beyond any life that a session can have; should one live on, under an older setting, its row stays."""
-        oldest = max(self._days.logins * DAY_SECONDS, self._lifetime.longest)
+        oldest = max(self._days.logins * DAY_SECONDS, self._lifetime.longest_seconds)
         some = await self._leftovers.logins(now - oldest, self._place)
         if some:
             live = await self._sessions.holding([each.id for each in some], now)

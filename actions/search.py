@@ -6,9 +6,8 @@ from ipaddress import ip_network
 
 from actions.backend import Backend
 from stores.logins import sortable
+from stores.scope import Scope
 from stores.users import User
-
-Scope = tuple[str, ...] | None  # the appids that an operator may see; None for all
 
 MOST_PEOPLE = 200  # whom a name may stand for; more of them are not looked for
 MOST_SEARCH = 128

@@ -1,12 +1,12 @@
 """The verbs about keys of your other back ends: who they are, what each may do, and for which mini programs."""
 
 import re
-import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from actions.backend import Backend
 from actions.deeds import Actor, entry_of
+from actions.texts import has_controls
 from stores.audit import Entry
 from stores.service_keys import NewKey, NoSuchKey, ServiceKey, key_hash, new_key
 
@@ -83,7 +83,7 @@ def _check(
     faults = {
         "name": not _NAME.fullmatch(name),
         "scope": not scopes or not set(scopes) <= set(SCOPES),
-        "note": note is not None and (len(note) > MOST_NOTE or _has_controls(note)),
+        "note": note is not None and (len(note) > MOST_NOTE or has_controls(note)),
         "apps": appids is not None and (not appids or len(",".join(appids)) > _MOST_APPIDS_TEXT),
         "paths": not _good_paths(paths) or ("relay" in scopes) != bool(paths),
         "expires": expires_at is not None and not 0 < expires_at - backend.now() <= LONGEST_SECONDS,
@@ -98,10 +98,6 @@ def _good_paths(paths: Collection[str]) -> bool:
     if len(paths) > MOST_PATHS or len("\n".join(paths)) > _MOST_PATHS_TEXT:
         return False
     return all(_PATH.fullmatch(path) and not {".", "..", ""} & set(path[1:].split("/")[:-1]) for path in paths)
-
-
-def _has_controls(text: str) -> bool:
-    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 async def revoke_key(backend: Backend, by: Actor, key_id: int) -> ServiceKey:

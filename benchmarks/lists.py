@@ -15,19 +15,9 @@ from contextlib import nullcontext
 import actions
 import process
 from actions.backend import Backend
-from actions.lists import (
-    AuditQuestion,
-    LoginsQuestion,
-    Question,
-    UsersQuestion,
-    audit_page,
-    logins_page,
-    session_detail,
-    sessions_page,
-    user_detail,
-    users_page,
-)
+from actions.lists import audit_page, logins_page, session_detail, sessions_page, user_detail, users_page
 from actions.matching import preview
+from actions.questions import AuditQuestion, LoginsQuestion, Question, UsersQuestion
 from benchmarks.own import own_stores
 from benchmarks.seed import APPIDS, Size, fill, id_of, token_of
 from settings import Settings, load

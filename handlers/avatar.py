@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from actions.content import take_avatar
 from handlers.base import BODY_TYPE, ApiHandler, Intake
-from handlers.miniprogram import PersonHandler
+from handlers.miniprogram import PersonHandler, profile
 from handlers.multipart import one_file
 from handlers.refusals import BodyTooLarge
 
@@ -40,7 +40,7 @@ class MyAvatar(PersonHandler):
         if len(file) > MOST_BYTES:
             raise BodyTooLarge
         sent = await take_avatar(self.backend, session, file)
-        self.answer(**self.profile(sent.user), **({"checking": True} if sent.checking else {}))
+        self.answer(**profile(self.backend, sent.user), **({"checking": True} if sent.checking else {}))
 
 
 class Picture(ApiHandler):
@@ -49,8 +49,7 @@ class Picture(ApiHandler):
     async def get(self, name: str) -> None:
         """The picture."""
         avatar = await self.backend.avatars.named(name)
-        for header, value in PICTURE_HEADERS.items():
-            self.set_header(header, value)
+        self.put_headers(PICTURE_HEADERS)
         self.set_header("Content-Type", avatar.kind)
         self.finish(avatar.body)
 

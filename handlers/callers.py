@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from tornado.httputil import HTTPServerRequest
@@ -21,6 +21,10 @@ _WECHAT = re.compile(r"\bMicroMessenger/(\d{1,4}(?:\.\d{1,6}){0,4})", re.ASCII)
 _ANDROID = re.compile(r"\(Linux;(?: U;)? Android (\d[\d.]{0,9});([^();]{1,64})", re.ASCII)
 _IOS = re.compile(r"\((iPhone|iPad|iPod)[^()]*? OS (\d{1,3}(?:_\d{1,3}){0,2})", re.ASCII)
 _HARMONY = re.compile(r"\((?:Phone|Tablet); OpenHarmony (\d[\d.]{0,9})", re.ASCII)
+_MISLED = (
+    "A proxy on this machine forwards requests, but TRUSTED_PROXIES is empty: every phone counts as %s, "
+    "and all of them share one limit. Set TRUSTED_PROXIES=127.0.0.1/32,::1/128 if that proxy is yours."
+)
 _MOST_DEVICE = 64
 _MOST_WECHAT = 16
 _PLATFORMS = (
@@ -41,6 +45,7 @@ class Addresses:
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
         self.misled = False  # a proxy on this machine speaks for phones, and TRUSTED_PROXIES does not name it
+        self.on_misled: Callable[[], None] = lambda: None  # called for each request of such a proxy
 
     def settle(self, request: HTTPServerRequest) -> None:
         """Puts the client's address and the outer protocol into the request, where a trusted proxy told them."""
@@ -51,13 +56,11 @@ class Addresses:
         if self._trusts(peer):
             request.remote_ip = str(self._client(peer, ",".join(forwarded)))
             request.protocol = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.protocol
-        elif peer.is_loopback and not self._trusted and not self.misled:
-            self.misled = True
-            log.warning(
-                "A proxy on this machine forwards requests, but TRUSTED_PROXIES is empty: every phone counts as %s, "
-                "and all of them share one limit. Set TRUSTED_PROXIES=127.0.0.1/32,::1/128 if that proxy is yours.",
-                peer,
-            )
+        elif peer.is_loopback and not self._trusted:
+            self.on_misled()
+            if not self.misled:
+                self.misled = True
+                log.warning(_MISLED, peer)
 
     def _client(self, peer: IPv4Address | IPv6Address, forwarded: str) -> IPv4Address | IPv6Address:
         """The right-most address that is no proxy of ours; the peer itself when the list makes no sense."""
@@ -89,9 +92,9 @@ def _address(text: str | None) -> IPv4Address | IPv6Address | None:
 def caller_of(request: HTTPServerRequest) -> Caller:
     """The caller of a request whose address is settled."""
     version, environment = _version(request.headers.get("Referer", ""))
-    platform = _platform(request.headers.get("User-Agent", ""))
     agent = request.headers.get("User-Agent", "")[:_MOST_READ]
-    return Caller(request.remote_ip or "unknown", platform, version, environment, _device(agent), _wechat(agent))
+    where = request.remote_ip or "unknown"
+    return Caller(where, _platform(agent), version, environment, _device(agent), _wechat(agent))
 
 
 def _device(user_agent: str) -> str | None:
@@ -115,7 +118,7 @@ def _wechat(user_agent: str) -> str | None:
 
 
 def _platform(user_agent: str) -> str | None:
-    lower = user_agent[:1000].lower()
+    lower = user_agent.lower()
     return next((platform for sign, platform in _PLATFORMS if sign in lower), None)
 
 

@@ -88,6 +88,7 @@ SCHEMAS: dict[str, Schema] = {
         reason=TEXT_OR_NULL,
     ),
     "KeptAvatar": fields(path=STRING, type=STRING, bytes=COUNT, created_at=MOMENT),
+    "HeldAvatar": fields(type=STRING, base64={"type": "string", "contentEncoding": "base64"}, created_at=MOMENT),
     # RFC 7662 section 2.2; of a token that opens nothing nobody is told more than that.
     "Introspection": {
         "oneOf": [
@@ -224,6 +225,7 @@ OPERATIONS: dict[str, Operation] = {
             user=named("KeptUser"),
             logins=list_of(named("KeptLogin"), maxItems=10_000),
             avatar={"oneOf": [named("KeptAvatar"), {"type": "null"}]},
+            held_avatar={"oneOf": [named("HeldAvatar"), {"type": "null"}]},
         ),
         refusals=(_USERS_AWAY,),
     ),

@@ -19,13 +19,14 @@ TIMED = ("login", "verify", "wechat")
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 NO_NUMBER = -1  # of a page, or a dialect that has none
 _ERRCODES = sorted({0, NO_NUMBER, UNEXPECTED.errcode, *(row.errcode for row in TABLE.values())})
-GAUGES = ("rss_bytes", "wechat_waiting", "notes_lost", "audit_write_failures", "under_way")
+GAUGES = ("rss_bytes", "wechat_waiting", "under_way")
+COUNTERS = ("notes_lost", "audit_write_failures", "clock_jump_seconds")  # kept elsewhere, and told as they stand
 
 _REQUESTS = {pair: n for n, pair in enumerate((road, errcode) for road in ROADS for errcode in _ERRCODES)}
 _BUCKETS = len(BOUNDS) + 2  # one for what is slower, one for the sum in microseconds
 _TIMES = {road: len(_REQUESTS) + n * _BUCKETS for n, road in enumerate(TIMED)}
-_GAUGES = {name: len(_REQUESTS) + len(TIMED) * _BUCKETS + n for n, name in enumerate(GAUGES)}
-_SIZE = len(_REQUESTS) + len(TIMED) * _BUCKETS + len(GAUGES)
+_TOLD = {name: len(_REQUESTS) + len(TIMED) * _BUCKETS + n for n, name in enumerate((*GAUGES, *COUNTERS))}
+_SIZE = len(_REQUESTS) + len(TIMED) * _BUCKETS + len(_TOLD)
 
 
 class Meter:
@@ -53,7 +54,7 @@ class Meter:
 
     def stands_at(self, name: str, n: int) -> None:
         """What this worker knows of itself."""
-        self._own[_GAUGES[name]] = n
+        self._own[_TOLD[name]] = n
 
     def lines(self) -> Iterator[str]:
         """All rows together, in the text format of Prometheus."""
@@ -66,9 +67,9 @@ class Meter:
         yield from family("menshen_requests_total", "counter", "Answers by errcode; 0 is success.", counts)
         for road in TIMED:
             yield from _histogram(road, sums[_TIMES[road] :][:_BUCKETS])
-        for name in GAUGES:
-            kind, suffix = ("counter", "_total") if name in ("notes_lost", "audit_write_failures") else ("gauge", "")
-            yield from family(f"menshen_{name}{suffix}", kind, _SAYS[name], [({}, sums[_GAUGES[name]])])
+        for name, n in _TOLD.items():
+            kind, suffix = ("counter", "_total") if name in COUNTERS else ("gauge", "")
+            yield from family(f"menshen_{name}{suffix}", kind, _SAYS[name], [({}, sums[n])])
 
 
 _SAYS = {
@@ -76,6 +77,7 @@ _SAYS = {
     "wechat_waiting": "Logins that wait for WeChat.",
     "notes_lost": "Notes given up while the database was away.",
     "audit_write_failures": "Rows of the audit that one of its two places did not take.",
+    "clock_jump_seconds": "How far the clock was moved, in either direction, as each worker saw it.",
     "under_way": "Requests under way.",
 }
 

@@ -51,4 +51,5 @@ def look_at_own(backend: Backend, traffic: Traffic) -> None:
     meter.stands_at("wechat_waiting", backend.wechat.waiting)
     meter.stands_at("notes_lost", backend.logins.lost + backend.refused_logins.lost)
     meter.stands_at("audit_write_failures", backend.audit.failures)
+    meter.stands_at("clock_jump_seconds", backend.retention.jumped_seconds)
     meter.stands_at("under_way", traffic.under_way)

@@ -21,7 +21,7 @@ from actions import Actor, signing_in
 from actions.deeds import denied
 from actions.operators import WrongTimezone, zone_of
 from actions.signing_in import Browser, NeedsPassword, SignedIn
-from handlers.base import Intake
+from handlers.base import FORM, Intake, error_in
 from handlers.pages import LANGUAGES, PageHandler, refuse_cross_origin, words_in
 from handlers.refusals import BadRequest, CrossOrigin, InsecureSignIn, NoSuchResource, RoleTooLow
 from handlers.times import Clock
@@ -59,7 +59,7 @@ ROOMS: tuple[tuple[str, str, Role], ...] = (
 class AdminPage(PageHandler):
     """A page below /admin, whoever looks at it: its cookies, its form, its place in the layout."""
 
-    intake: ClassVar[Intake] = Intake(most_bytes=64 * 1024, types=("application/x-www-form-urlencoded",))
+    intake: ClassVar[Intake] = Intake(most_bytes=64 * 1024, types=(FORM,))
     page: ClassVar[str] = ""  # the name of its room, for the menu
     refused_template: ClassVar[str] = "admin/refused.html"
     operator: Operator | None = None
@@ -222,8 +222,7 @@ class AdminPage(PageHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """See PageHandler. Who is not there is a page that is not there; 401 is what a phone is told."""
-        error = (kwargs.get("exc_info") or (None, None, None))[1]
-        if isinstance(error, NoSuchUser | SessionGone):
+        if isinstance(error_in(kwargs), NoSuchUser | SessionGone):
             kwargs["exc_info"] = (NoSuchResource, NoSuchResource(), None)
         super().write_error(status_code, **kwargs)
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tornado.httputil import HTTPServerRequest, url_concat
 from tornado.web import StaticFileHandler
 
-from handlers.base import Handler, Intake, row_for
-from handlers.refusals import CrossOrigin, NoSuchResource, headers
+from handlers.base import FORM, Handler, Intake, error_in, row_for
+from handlers.refusals import CrossOrigin, NoSuchResource
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -119,15 +119,14 @@ def refuse_cross_origin(request: HTTPServerRequest) -> None:
 class PageHandler(Handler):
     """A handler that answers with a page, in Chinese or English."""
 
-    intake: ClassVar[Intake] = Intake(types=("application/x-www-form-urlencoded",))
+    intake: ClassVar[Intake] = Intake(types=(FORM,))
     refused_template: ClassVar[str] = "refused.html"
     _page: Iterable[str] = ()
 
     def set_default_headers(self) -> None:
         """See Handler."""
         super().set_default_headers()
-        for name, value in PAGE_HEADERS.items():
-            self.set_header(name, value)
+        self.put_headers(PAGE_HEADERS)
         if self.request.protocol == "https":  # OWASP ASVS 3.4.1; over http a browser ignores it
             self.set_header("Strict-Transport-Security", "max-age=31536000")
 
@@ -181,11 +180,8 @@ class PageHandler(Handler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Called by Tornado with the exception that ended a handler: a page that says what happened, kindly."""
-        row = row_for(status_code, (kwargs.get("exc_info") or (None, None, None))[1])
-        for name, value in headers(row).items():
-            self.set_header(name, value)
-        if row.status == 405:
-            self.set_header("Allow", self.allowed())
+        row = row_for(status_code, error_in(kwargs))
+        self.set_refusal_headers(row)
         self.set_status(row.status)
         told = vars(words_in(self.language).refused)
         by_status = told.get(f"status_{row.status}", told["status_5xx" if row.status >= 500 else "status_4xx"])

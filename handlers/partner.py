@@ -11,7 +11,7 @@ from actions.access_tokens import access_token
 from actions.apps import one_of_ours
 from actions.introspection import MOST_TOKENS, Active, introspect, introspect_all
 from actions.service_keys import ScopeMissing, caller_with
-from handlers.base import ApiHandler, Intake
+from handlers.base import FORM, ApiHandler, Intake
 from handlers.body import JsonObject, optional_text, text_field
 from handlers.callers import caller_of
 from handlers.carriers import bearer
@@ -21,7 +21,6 @@ from stores.service_keys import ServiceKey
 from stores.users import NoSuchUser, User
 
 _RELAY_SECONDS = 10.0
-_FORM = "application/x-www-form-urlencoded"
 
 
 class PartnerHandler(ApiHandler):
@@ -49,7 +48,7 @@ class PartnerHandler(ApiHandler):
 class Introspect(PartnerHandler):
     """POST /partner/introspect (RFC 7662)"""
 
-    intake = Intake(most_bytes=64 * 1024, types=("application/json", _FORM))
+    intake = Intake(most_bytes=64 * 1024, types=("application/json", FORM))
     scope = "introspect"
 
     async def post(self) -> None:
@@ -62,7 +61,7 @@ class Introspect(PartnerHandler):
             self._tell([_told(each) for each in await introspect_all(self.backend, many, key.appids)])
 
     def _asked(self) -> tuple[str | None, list[str]]:
-        if self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _FORM:
+        if self.is_form:
             return self._from_form(), []
         body = self.body()
         if "tokens" not in body:
@@ -104,7 +103,7 @@ def _told(active: Active | None) -> dict[str, object]:
     }
 
 
-class PersonHandler(PartnerHandler):
+class AboutPersonHandler(PartnerHandler):
     """A handler about one person: an id of ours, or APPID:OPENID."""
 
     async def person(self, key: ServiceKey, name: str) -> User:
@@ -126,7 +125,7 @@ class PersonHandler(PartnerHandler):
         return self.body() if self.request.body else {}
 
 
-class Person(PersonHandler):
+class Person(AboutPersonHandler):
     """GET /partner/users/ID"""
 
     scope = "users"
@@ -157,7 +156,7 @@ def _person(user: User, now: int) -> dict[str, Any]:
     }
 
 
-class RevokePerson(PersonHandler):
+class RevokePerson(AboutPersonHandler):
     """POST /partner/users/ID/revoke"""
 
     intake = Intake(type_may_be_missing=True)
@@ -172,7 +171,7 @@ class RevokePerson(PersonHandler):
         self.answer(ended=ended.sessions)
 
 
-class BlockPerson(PersonHandler):
+class BlockPerson(AboutPersonHandler):
     """POST /partner/users/ID/block"""
 
     scope = "block"

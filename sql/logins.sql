@@ -26,87 +26,54 @@ CASE WHEN l.ended_at IS NOT NULL THEN COALESCE(l.reason, 'revoked')
     AND (:state = 'any' OR :state = {{fate}} OR (:state = 'ended' AND 'live' <> {{fate}}))
   ) = 1
 
--- part down: from a place down to another
-l.created_at <= :value AND (l.created_at < :value OR l.id < :id)
-  AND l.created_at >= :stop AND (l.created_at > :stop OR l.id >= :stop_id)
+-- part down_(created|seen): from a place down to another
+l.@_at <= :value AND (l.@_at < :value OR l.id < :id)
+  AND l.@_at >= :stop AND (l.@_at > :stop OR l.id >= :stop_id)
 
--- part up: from a place up to another
-l.created_at >= :value AND (l.created_at > :value OR l.id > :id)
-  AND l.created_at <= :stop AND (l.created_at < :stop OR l.id <= :stop_id)
+-- part up_(created|seen): from a place up to another
+l.@_at >= :value AND (l.@_at > :value OR l.id > :id)
+  AND l.@_at <= :stop AND (l.@_at < :stop OR l.id <= :stop_id)
 
--- part down_use: the same along the last use
-l.seen_at <= :value AND (l.seen_at < :value OR l.id < :id)
-  AND l.seen_at >= :stop AND (l.seen_at > :stop OR l.id >= :stop_id)
-
--- part up_use: the same along the last use
-l.seen_at >= :value AND (l.seen_at > :value OR l.id > :id)
-  AND l.seen_at <= :stop AND (l.seen_at < :stop OR l.id <= :stop_id)
-
--- part by_time: the table along one index
+-- part by_(time|end|use|user|address|version|platform|environment): the table along one index
 -- on sqlite
-login l INDEXED BY login_by_time
+login l INDEXED BY login_by_@
 -- on mysql
-login l FORCE INDEX (login_by_time)
+login l FORCE INDEX (login_by_@)
 
--- part by_end: the table along one index
--- on sqlite
-login l INDEXED BY login_by_end
--- on mysql
-login l FORCE INDEX (login_by_end)
+-- part along_time: all logins, as they came
+{{by_time}} WHERE
 
--- part by_use: the table along one index
--- on sqlite
-login l INDEXED BY login_by_use
--- on mysql
-login l FORCE INDEX (login_by_use)
+-- part along_live: logins that no end was noted of
+{{by_end}} WHERE l.ended_at IS NULL AND
 
--- part by_user: the table along one index
--- on sqlite
-login l INDEXED BY login_by_user
--- on mysql
-login l FORCE INDEX (login_by_user)
+-- part along_user: one person's logins
+{{by_user}} WHERE l.user_id = :exactly AND
 
--- part by_address: the table along one index
--- on sqlite
-login l INDEXED BY login_by_address
--- on mysql
-login l FORCE INDEX (login_by_address)
+-- part along_(address|version|platform|environment): logins that have one of these in common
+{{by_@}} WHERE l.@ = :exactly AND
 
--- part by_version: the table along one index
--- on sqlite
-login l INDEXED BY login_by_version
--- on mysql
-login l FORCE INDEX (login_by_version)
+-- part along_use: logins that no end was noted of, by their last use
+{{by_use}} WHERE l.ended_at IS NULL AND
 
--- part by_platform: the table along one index
--- on sqlite
-login l INDEXED BY login_by_platform
--- on mysql
-login l FORCE INDEX (login_by_platform)
+-- part masked: what tells of a person
+ip = NULL, address = NULL, platform = NULL, version = NULL, environment = NULL, device = NULL, wechat = NULL
 
--- part by_environment: the table along one index
--- on sqlite
-login l INDEXED BY login_by_environment
--- on mysql
-login l FORCE INDEX (login_by_environment)
-
--- add_login: a session began; a note that comes after its person was erased brings no address back
--- on sqlite
+-- part new_logins: rows of facts
 INSERT INTO login (id, user_id, appid, epoch, ip, address, platform, version, environment, device, wechat, created_at,
                    seen_at)
-VALUES (:id, :user_id, :appid, :epoch, (SELECT :ip FROM user WHERE id = :user_id),
-        (SELECT :address FROM user WHERE id = :user_id), (SELECT :platform FROM user WHERE id = :user_id),
-        (SELECT :version FROM user WHERE id = :user_id), (SELECT :environment FROM user WHERE id = :user_id),
-        (SELECT :device FROM user WHERE id = :user_id), (SELECT :wechat FROM user WHERE id = :user_id), :at, :at)
+VALUES :rows
+
+-- add_logins: sessions began
+-- on sqlite
+{{new_logins}}
 ON CONFLICT (id) DO NOTHING;
 -- on mysql
-INSERT INTO login (id, user_id, appid, epoch, ip, address, platform, version, environment, device, wechat, created_at,
-                   seen_at)
-VALUES (:id, :user_id, :appid, :epoch, (SELECT :ip FROM user WHERE id = :user_id),
-        (SELECT :address FROM user WHERE id = :user_id), (SELECT :platform FROM user WHERE id = :user_id),
-        (SELECT :version FROM user WHERE id = :user_id), (SELECT :environment FROM user WHERE id = :user_id),
-        (SELECT :device FROM user WHERE id = :user_id), (SELECT :wechat FROM user WHERE id = :user_id), :at, :at)
+{{new_logins}}
 ON DUPLICATE KEY UPDATE user_id = VALUES(user_id);
+
+-- mask_strays: a note that comes after its person was erased brings no address back
+UPDATE login SET {{masked}}
+WHERE id IN (:ids) AND NOT EXISTS (SELECT 1 FROM user WHERE user.id = login.user_id);
 
 -- note_seen: sessions that were used in the minute gone by
 UPDATE login SET seen_at = :at WHERE id IN (:ids) AND seen_at < :at;
@@ -144,166 +111,46 @@ SELECT l.id, l.reason, l.ended_at, l.created_at FROM {{by_end}} WHERE l.ended_at
 ORDER BY l.created_at, l.id LIMIT :most;
 
 -- mask_logins_of_user: an erased person's addresses and devices go, the times stay
-UPDATE login SET ip = NULL, address = NULL, platform = NULL, version = NULL, environment = NULL, device = NULL, wechat = NULL
+UPDATE login SET {{masked}}
 WHERE user_id = :user_id;
 
--- window_time_down: how far some entries reach: all logins, the newest first
-SELECT l.created_at, l.id FROM {{by_time}} WHERE {{down}}
+-- window_(time|live|user|address|version|platform|environment)_down: how far some entries reach, the newest first
+SELECT l.created_at, l.id FROM {{along_@}} {{down_created}}
 ORDER BY l.created_at DESC, l.id DESC LIMIT 1 OFFSET :window;
 
--- page_time_down: some of them that fit
+-- page_(time|live|user|address|version|platform|environment)_down: some of them that fit
 SELECT {{fields}}
-FROM {{by_time}} WHERE {{down}}
+FROM {{along_@}} {{down_created}}
   AND {{sought}}
 ORDER BY l.created_at DESC, l.id DESC LIMIT :most;
 
--- window_time_up: how far some entries reach: all logins, the oldest first
-SELECT l.created_at, l.id FROM {{by_time}} WHERE {{up}}
+-- window_(time|live|user|address|version|platform|environment)_up: how far some entries reach, the oldest first
+SELECT l.created_at, l.id FROM {{along_@}} {{up_created}}
 ORDER BY l.created_at, l.id LIMIT 1 OFFSET :window;
 
--- page_time_up: some of them that fit
+-- page_(time|live|user|address|version|platform|environment)_up: some of them that fit
 SELECT {{fields}}
-FROM {{by_time}} WHERE {{up}}
+FROM {{along_@}} {{up_created}}
   AND {{sought}}
 ORDER BY l.created_at, l.id LIMIT :most;
 
--- window_live_down: how far some entries reach: logins that no end was noted of, the newest first
-SELECT l.created_at, l.id FROM {{by_end}} WHERE l.ended_at IS NULL AND {{down}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT 1 OFFSET :window;
-
--- page_live_down: some of them that fit
-SELECT {{fields}}
-FROM {{by_end}} WHERE l.ended_at IS NULL AND {{down}}
-  AND {{sought}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT :most;
-
--- window_live_up: how far some entries reach: logins that no end was noted of, the oldest first
-SELECT l.created_at, l.id FROM {{by_end}} WHERE l.ended_at IS NULL AND {{up}}
-ORDER BY l.created_at, l.id LIMIT 1 OFFSET :window;
-
--- page_live_up: some of them that fit
-SELECT {{fields}}
-FROM {{by_end}} WHERE l.ended_at IS NULL AND {{up}}
-  AND {{sought}}
-ORDER BY l.created_at, l.id LIMIT :most;
-
--- window_user_down: how far some entries reach: one person's logins, the newest first
-SELECT l.created_at, l.id FROM {{by_user}} WHERE l.user_id = :exactly AND {{down}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT 1 OFFSET :window;
-
--- page_user_down: some of them that fit
-SELECT {{fields}}
-FROM {{by_user}} WHERE l.user_id = :exactly AND {{down}}
-  AND {{sought}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT :most;
-
--- window_user_up: how far some entries reach: one person's logins, the oldest first
-SELECT l.created_at, l.id FROM {{by_user}} WHERE l.user_id = :exactly AND {{up}}
-ORDER BY l.created_at, l.id LIMIT 1 OFFSET :window;
-
--- page_user_up: some of them that fit
-SELECT {{fields}}
-FROM {{by_user}} WHERE l.user_id = :exactly AND {{up}}
-  AND {{sought}}
-ORDER BY l.created_at, l.id LIMIT :most;
-
--- window_address_down: how far some entries reach: logins from one address, the newest first
-SELECT l.created_at, l.id FROM {{by_address}} WHERE l.address = :exactly AND {{down}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT 1 OFFSET :window;
-
--- page_address_down: some of them that fit
-SELECT {{fields}}
-FROM {{by_address}} WHERE l.address = :exactly AND {{down}}
-  AND {{sought}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT :most;
-
--- window_address_up: how far some entries reach: logins from one address, the oldest first
-SELECT l.created_at, l.id FROM {{by_address}} WHERE l.address = :exactly AND {{up}}
-ORDER BY l.created_at, l.id LIMIT 1 OFFSET :window;
-
--- page_address_up: some of them that fit
-SELECT {{fields}}
-FROM {{by_address}} WHERE l.address = :exactly AND {{up}}
-  AND {{sought}}
-ORDER BY l.created_at, l.id LIMIT :most;
-
--- window_version_down: how far some entries reach: logins of one version, the newest first
-SELECT l.created_at, l.id FROM {{by_version}} WHERE l.version = :exactly AND {{down}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT 1 OFFSET :window;
-
--- page_version_down: some of them that fit
-SELECT {{fields}}
-FROM {{by_version}} WHERE l.version = :exactly AND {{down}}
-  AND {{sought}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT :most;
-
--- window_version_up: how far some entries reach: logins of one version, the oldest first
-SELECT l.created_at, l.id FROM {{by_version}} WHERE l.version = :exactly AND {{up}}
-ORDER BY l.created_at, l.id LIMIT 1 OFFSET :window;
-
--- page_version_up: some of them that fit
-SELECT {{fields}}
-FROM {{by_version}} WHERE l.version = :exactly AND {{up}}
-  AND {{sought}}
-ORDER BY l.created_at, l.id LIMIT :most;
-
--- window_platform_down: how far some entries reach: logins of one platform, the newest first
-SELECT l.created_at, l.id FROM {{by_platform}} WHERE l.platform = :exactly AND {{down}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT 1 OFFSET :window;
-
--- page_platform_down: some of them that fit
-SELECT {{fields}}
-FROM {{by_platform}} WHERE l.platform = :exactly AND {{down}}
-  AND {{sought}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT :most;
-
--- window_platform_up: how far some entries reach: logins of one platform, the oldest first
-SELECT l.created_at, l.id FROM {{by_platform}} WHERE l.platform = :exactly AND {{up}}
-ORDER BY l.created_at, l.id LIMIT 1 OFFSET :window;
-
--- page_platform_up: some of them that fit
-SELECT {{fields}}
-FROM {{by_platform}} WHERE l.platform = :exactly AND {{up}}
-  AND {{sought}}
-ORDER BY l.created_at, l.id LIMIT :most;
-
--- window_environment_down: how far some entries reach: logins of one environment, the newest first
-SELECT l.created_at, l.id FROM {{by_environment}} WHERE l.environment = :exactly AND {{down}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT 1 OFFSET :window;
-
--- page_environment_down: some of them that fit
-SELECT {{fields}}
-FROM {{by_environment}} WHERE l.environment = :exactly AND {{down}}
-  AND {{sought}}
-ORDER BY l.created_at DESC, l.id DESC LIMIT :most;
-
--- window_environment_up: how far some entries reach: logins of one environment, the oldest first
-SELECT l.created_at, l.id FROM {{by_environment}} WHERE l.environment = :exactly AND {{up}}
-ORDER BY l.created_at, l.id LIMIT 1 OFFSET :window;
-
--- page_environment_up: some of them that fit
-SELECT {{fields}}
-FROM {{by_environment}} WHERE l.environment = :exactly AND {{up}}
-  AND {{sought}}
-ORDER BY l.created_at, l.id LIMIT :most;
-
--- window_use_down: how far some entries reach: logins that no end was noted of, by their last use, the newest first
-SELECT l.seen_at, l.id FROM {{by_use}} WHERE l.ended_at IS NULL AND {{down_use}}
+-- window_use_down: how far some entries reach, the last used first
+SELECT l.seen_at, l.id FROM {{along_use}} {{down_seen}}
 ORDER BY l.seen_at DESC, l.id DESC LIMIT 1 OFFSET :window;
 
 -- page_use_down: some of them that fit
 SELECT {{fields}}
-FROM {{by_use}} WHERE l.ended_at IS NULL AND {{down_use}}
+FROM {{along_use}} {{down_seen}}
   AND {{sought}}
 ORDER BY l.seen_at DESC, l.id DESC LIMIT :most;
 
--- window_use_up: how far some entries reach: logins that no end was noted of, by their last use, the oldest first
-SELECT l.seen_at, l.id FROM {{by_use}} WHERE l.ended_at IS NULL AND {{up_use}}
+-- window_use_up: how far some entries reach, the first used first
+SELECT l.seen_at, l.id FROM {{along_use}} {{up_seen}}
 ORDER BY l.seen_at, l.id LIMIT 1 OFFSET :window;
 
 -- page_use_up: some of them that fit
 SELECT {{fields}}
-FROM {{by_use}} WHERE l.ended_at IS NULL AND {{up_use}}
+FROM {{along_use}} {{up_seen}}
   AND {{sought}}
 ORDER BY l.seen_at, l.id LIMIT :most;
 

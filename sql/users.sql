@@ -5,6 +5,11 @@ SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, las
        block_reason, generation, note, person
 FROM user WHERE appid = :appid AND openid = :openid;
 
+-- users_of_openids: those of these people whom we know, each by the name that WeChat has for them in this mini program
+SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, last_login_time, state, blocked_until,
+       block_reason, generation, note, person
+FROM user WHERE appid = :appid AND openid IN (:openids);
+
 -- user_by_id: the person with our own number
 SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, last_login_time, state, blocked_until,
        block_reason, generation, note, person
@@ -40,8 +45,8 @@ UPDATE user SET nickname = :nickname, avatar_url = :avatar_url WHERE id = :id;
 -- set_phone: the number that WeChat vouches for
 UPDATE user SET phone = :phone WHERE id = :id;
 
--- note_last_login: written behind, never backwards
-UPDATE user SET last_login_time = :at WHERE id = :id AND last_login_time < :at;
+-- note_last_logins: written behind, never backwards
+UPDATE user SET last_login_time = :at WHERE id IN (:ids) AND last_login_time < :at;
 
 -- block_user: logins are refused, and a session write that began before is refused by the generation
 UPDATE user SET state = 'blocked', blocked_until = :until, block_reason = :reason, generation = generation + 1
@@ -53,8 +58,8 @@ UPDATE user SET state = 'active', blocked_until = NULL, block_reason = NULL WHER
 -- erase_user: the row goes; ids are never used again
 DELETE FROM user WHERE id = :id;
 
--- blocked_person: whether somebody erased while blocked stands in the block list
-SELECT blocked_until, block_reason FROM blocked_person WHERE person = :person;
+-- blocked_people: those of them who were erased while blocked, and until when; NULL is for good
+SELECT person, blocked_until FROM blocked_person WHERE person IN (:people);
 
 -- keep_block: a blocked person is erased, the block stays under an HMAC
 -- on sqlite

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from stores.db import Database, Script, load
+from stores.db import Database, Script, all_of, load
 
 SQL = load("access_tokens.sql")
 
@@ -52,19 +52,10 @@ class AccessTokens:
 
     async def keep(self, appid: str, refresher: str, sealed: bytes, now: int, expires_at: int) -> bool:
         """Keeps the new one; False when the claim had run out and somebody else has taken it."""
-
-        def script() -> Script[bool]:
-            kept = yield SQL["keep_access_token"](
-                appid=appid, refresher=refresher, sealed=sealed, now=now, expires_at=expires_at
-            )
-            return kept.changed == 1
-
-        return await self._db.write(script)
+        kept = SQL["keep_access_token"](appid=appid, refresher=refresher, sealed=sealed, now=now, expires_at=expires_at)
+        return await self._db.write(all_of(kept)) == 1
 
     async def give_up(self, appid: str, refresher: str, until: int) -> None:
         """There is no new one; nobody claims it again before `until`."""
-
-        def script() -> Script[None]:
-            yield SQL["give_access_token_up"](appid=appid, refresher=refresher, until=until)
-
-        await self._db.write(script, durable=False)
+        given_up = SQL["give_access_token_up"](appid=appid, refresher=refresher, until=until)
+        await self._db.write(all_of(given_up), durable=False)

@@ -7,7 +7,7 @@ none. So fifty guesses sent at once are not fifty tries.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stores.db import Database, Script, load
+from stores.db import Database, Script, all_of, load
 
 SQL = load("operators.sql")
 
@@ -74,11 +74,7 @@ class Attempts:
 
     async def sweep(self, now: int) -> None:
         """Forgets counters of which the time is over."""
-
-        def script() -> Script[None]:
-            yield SQL["sweep_attempts"](now=now)
-
-        await self._db.write(script, durable=False, from_reserve=True)
+        await self._db.write(all_of(SQL["sweep_attempts"](now=now)), durable=False, from_reserve=True)
 
 
 def _in_order(counters: Sequence[Counter]) -> list[Counter]:

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stores.db import Database, Script, load
+from stores.db import Database, Script, all_of, load
 
 SQL = load("backups.sql")
 FILE_NAME = "last-backup.json"
@@ -46,12 +46,7 @@ async def never_again(db: Database, last: int) -> None:
     """Sees to it that the next new person gets a number above `last`. Raises UsersAway, StoreFull."""
     if await last_user_id(db) >= last:
         return
-
-    def script() -> Script[None]:
-        yield SQL["take_user_id"](user_id=last)
-        yield SQL["drop_user_id"](user_id=last)
-
-    await db.write(script)
+    await db.write(all_of(SQL["take_user_id"](user_id=last), SQL["drop_user_id"](user_id=last)))
 
 
 async def begin_anew(db: Database, epochs: dict[str, int], at: int) -> None:

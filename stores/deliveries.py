@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stores.behind import Behind
-from stores.db import Database, Query, Script, load
+from stores.db import Database, Query, all_of, load
 
 SQL = load("deliveries.sql")
 
@@ -82,7 +82,7 @@ class Deliveries:
             attempts=delivery.attempts,
             until=now + LEASE_SECONDS,
         )
-        return await self._db.write(lambda: _changed(query), durable=False) == 1
+        return await self._db.write(all_of(query), durable=False) == 1
 
     async def settle(self, delivery: Delivery, how: Settled) -> None:
         """Writes down how the attempt went; `delivery` is the row as it was before it was claimed."""
@@ -94,7 +94,7 @@ class Deliveries:
             next_at=how.next_at,
             done_at=how.done_at,
         )
-        await self._db.write(lambda: _changed(query), durable=False)
+        await self._db.write(all_of(query), durable=False)
 
     async def find(self, delivery_id: int) -> Delivery:
         """Raises NoSuchDelivery."""
@@ -110,7 +110,7 @@ class Deliveries:
     async def send_again(self, delivery_id: int, now: int) -> None:
         """Lets it be sent once more, under the same number. Raises NoSuchDelivery."""
         query = SQL["send_again"](delivery_id=delivery_id, now=now)
-        if await self._db.write(lambda: _changed(query)) != 1:
+        if await self._db.write(all_of(query)) != 1:
             raise NoSuchDelivery
 
     async def forget(self, before: int) -> int:
@@ -118,9 +118,5 @@ class Deliveries:
         rows = await self._db.read(SQL["old_deliveries"](before=before, most=_A_FEW))
         if rows:
             query = SQL["forget_deliveries"](delivery_ids=[row[0] for row in rows])
-            await self._db.write(lambda: _changed(query), durable=False)
+            await self._db.write(all_of(query), durable=False)
         return len(rows)
-
-
-def _changed(query: Query) -> Script[int]:
-    return (yield query).changed

@@ -21,6 +21,7 @@ DAY_HOURS = 24
 _CHINA_HOURS = 8  # WeChat's people live by China's clock, and the days of all counters have to be the same ones
 MOST_KINDS = 50  # of versions, error numbers and the like in a day: what a phone sends must not fill the table
 OTHER = "other"
+UNTRUSTED_PROXY = "proxy.untrusted"  # of no mini program: requests with a forwarded address that nobody believed
 MOST_REMEMBERED = 200_000  # people already told of today; a fuller memory is emptied and only asks again
 _LONGEST_KIND = 40
 _MOST_AT_ONCE = 500
@@ -150,9 +151,9 @@ class Figures:
         return [Figure(appid, name, hour, int(n)) for appid, name, hour, n in await self._db.browse(query)]
 
 
-def user_added(appid: str) -> Script[None]:
-    """What belongs into the transaction of a new person's row: one person more."""
-    yield SQL["add_figure"](appid=appid, name="users", hour=0, n=1)
+def user_added(appid: str, n: int = 1) -> Script[None]:
+    """What belongs into the transaction of new people's rows: so many more."""
+    yield SQL["add_figure"](appid=appid, name="users", hour=0, n=n)
 
 
 def user_erased(user_id: int, appid: str) -> Script[None]:

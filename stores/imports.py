@@ -60,8 +60,8 @@ def _add(person: Newcomer, now: int, *, dry: bool) -> Script[Outcome]:
         return "id taken"
     if (yield SQL["erased_person"](target=f"user:{person.id}")).rows:
         return "erased"
-    barred = yield PEOPLE["blocked_person"](person=person.mark)
-    if barred.rows and (barred.rows[0][0] is None or barred.rows[0][0] > now):
+    barred = yield PEOPLE["blocked_people"](people=[person.mark])
+    if barred.rows and (barred.rows[0][1] is None or barred.rows[0][1] > now):
         return "blocked"
     if dry:
         return "added"

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stores.folders import sync_folder
+
 log = logging.getLogger("menshen.store")
 
 FILE_NAME = "keys.json"
@@ -50,7 +52,9 @@ def load_keys(folder: Path) -> Keys:
     path = folder / FILE_NAME
     if not path.exists():
         # Keys made beside the wrong data would open nothing, and the next server there would take them for its own.
-        raise KeysUnreadable(f"there are no keys in {folder}: start the server once, or set DATA_DIR")
+        raise KeysUnreadable(
+            f"no keys in {folder}: put {FILE_NAME} back from its copy, or set DATA_DIR; a first start makes it"
+        )
     if path.stat().st_mode & 0o077:
         raise KeysUnreadable(f"{path} can be read by others: run chmod 600 {path}")
     try:
@@ -87,7 +91,7 @@ def rotate_keys(folder: Path) -> Keys:
                 raise KeysUnreadable(f"{path} holds {_LAST_NUMBER} sealing keys, and no more can be told apart")
             found["sealing"][str(number)] = _new_key()
             os.replace(_draft(path, {**found, "current": number}), path)
-            _sync(folder)
+            sync_folder(folder)
     except OSError as error:
         raise KeysUnreadable(f"{path} could not be written: {error.strerror}; nothing was changed") from None
     return load_keys(folder)
@@ -111,7 +115,7 @@ def _make(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _draft(path: Path, keys: dict[str, Any]) -> Path:
@@ -122,15 +126,6 @@ def _draft(path: Path, keys: dict[str, Any]) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return draft
-
-
-def _sync(folder: Path) -> None:
-    """Makes the name of a new file as durable as its bytes: what was sealed under a key must not outlive it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _new_key() -> str:

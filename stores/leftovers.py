@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stores.db import Database, Query, Script, load
+from stores.db import Database, Query, all_of, load
 
 SQL = load("retention.sql")
 A_FEW = 200  # a batch; the writes of logins wait for one of these at the most
@@ -87,8 +87,4 @@ class Leftovers:
         return int(rows[0][0]) if rows else 0
 
     async def _write(self, *queries: Query) -> None:
-        def script() -> Script[None]:
-            for query in queries:
-                _ = yield query
-
-        await self._db.write(script, durable=False, from_reserve=True)
+        await self._db.write(all_of(*queries), durable=False, from_reserve=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from stores.behind import MOST_AT_ONCE, MOST_WAITING, Behind
 from stores.db import Database, Query, Row, Script, Statement, load
+from stores.scope import Scope, within
 
 __all__ = ["MOST_WAITING", "BadPlace", "Login", "Logins", "Order", "Page", "Place", "Sought", "sortable"]
 
@@ -23,7 +24,7 @@ Order = Literal["created", "created_up", "seen", "seen_up"]
 
 LOOKED_THROUGH = 3_000  # entries of an index that one page looks through at the most: about 30 ms of the slowest kind
 FEW = 2_000  # logins of some people or of one network that are sorted in memory
-_FIRST_ID, _LAST_ID = bytes(32), b"\xff" * 32
+_LAST_ID = b"\xff" * 32
 _FAR = 2**53
 
 
@@ -79,7 +80,7 @@ class Login:
 class Sought:
     """Which logins a list shows. None asks for nothing in particular."""
 
-    appids: tuple[str, ...] | None = None  # those that the operator may see; None for all
+    appids: Scope = None  # those that the operator may see; None for all
     user_ids: tuple[int, ...] | None = None
     addresses: tuple[bytes, bytes] | None = None  # the first and the last of a network
     version: str | None = None
@@ -96,8 +97,7 @@ class Sought:
         """As the statements take them."""
         first, last = self.addresses or (None, None)
         return {
-            "anywhere": int(self.appids is None),
-            "appids": list(self.appids or ()),
+            **within(self.appids),
             "anybody": int(self.user_ids is None),
             "user_ids": list(self.user_ids or ()),
             "first_address": first,
@@ -136,23 +136,10 @@ class _Way:
     exactly: Any
 
 
-_WAYS: Mapping[tuple[str, bool], tuple[Statement, Statement]] = {
-    ("time", True): (SQL["window_time_down"], SQL["page_time_down"]),
-    ("time", False): (SQL["window_time_up"], SQL["page_time_up"]),
-    ("live", True): (SQL["window_live_down"], SQL["page_live_down"]),
-    ("live", False): (SQL["window_live_up"], SQL["page_live_up"]),
-    ("use", True): (SQL["window_use_down"], SQL["page_use_down"]),
-    ("use", False): (SQL["window_use_up"], SQL["page_use_up"]),
-    ("user", True): (SQL["window_user_down"], SQL["page_user_down"]),
-    ("user", False): (SQL["window_user_up"], SQL["page_user_up"]),
-    ("address", True): (SQL["window_address_down"], SQL["page_address_down"]),
-    ("address", False): (SQL["window_address_up"], SQL["page_address_up"]),
-    ("version", True): (SQL["window_version_down"], SQL["page_version_down"]),
-    ("version", False): (SQL["window_version_up"], SQL["page_version_up"]),
-    ("environment", True): (SQL["window_environment_down"], SQL["page_environment_down"]),
-    ("environment", False): (SQL["window_environment_up"], SQL["page_environment_up"]),
-    ("platform", True): (SQL["window_platform_down"], SQL["page_platform_down"]),
-    ("platform", False): (SQL["window_platform_up"], SQL["page_platform_up"]),
+WAYS: Mapping[tuple[str, bool], tuple[Statement, Statement]] = {
+    (along, direction == "down"): (SQL[f"window_{along}_{direction}"], SQL[f"page_{along}_{direction}"])
+    for along in ("time", "live", "use", "user", "address", "version", "environment", "platform")
+    for direction in ("down", "up")
 }
 
 
@@ -161,7 +148,7 @@ class Logins:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._behind = Behind(db, "logins")
+        self._behind = Behind(db, "logins", _together)
 
     @property
     def lost(self) -> int:
@@ -170,25 +157,22 @@ class Logins:
 
     def opened(self, login: Login) -> None:
         """A session began."""
-        # First what writes to the person's row: `add_login` reads it, and in MySQL whoever reads and then writes is
-        # in a deadlock with whoever else waits to write.
-        self._behind.note(PEOPLE["note_last_login"](id=login.user_id, at=login.created_at))
-        self._behind.note(
-            SQL["add_login"](
-                id=login.id,
-                user_id=login.user_id,
-                appid=login.appid,
-                epoch=login.epoch,
-                ip=login.ip,
-                address=login.address,
-                platform=login.platform,
-                version=login.version,
-                environment=login.environment,
-                device=login.device,
-                wechat=login.wechat,
-                at=login.created_at,
-            )
+        row = (
+            login.id,
+            login.user_id,
+            login.appid,
+            login.epoch,
+            login.ip,
+            login.address,
+            login.platform,
+            login.version,
+            login.environment,
+            login.device,
+            login.wechat,
+            login.created_at,
+            login.created_at,
         )
+        self._behind.note(SQL["add_logins"](rows=[row]))
 
     def seen(self, ids: Iterable[bytes], at: int) -> None:
         """These sessions were used."""
@@ -238,7 +222,7 @@ class Logins:
         """One person's logins, the newest first."""
         return _logins(await self._db.read(SQL["logins_of_user"](user_id=user_id, most=most)))
 
-    async def newest(self, most: int, before_at: int, before_id: bytes = b"\xff" * 32) -> list[Login]:
+    async def newest(self, most: int, before_at: int, before_id: bytes = _LAST_ID) -> list[Login]:
         """A page of all logins, the newest first, older than the place given."""
         return _logins(await self._db.read(SQL["logins_newest"](most=most, before_at=before_at, before_id=before_id)))
 
@@ -311,7 +295,7 @@ def _way(sought: Sought, order: Order) -> _Way:
         name = "use"
     elif exactly is None and sought.state != "live":
         name = "time"
-    return _Way(*_WAYS[name, not order.endswith("_up")], exactly)
+    return _Way(*WAYS[name, not order.endswith("_up")], exactly)
 
 
 def _only(some: Sequence[T] | None) -> T | None:
@@ -332,7 +316,7 @@ def _end(sought: Sought, order: Order) -> Place:
         return Place(_oldest(sought, sought.oldest_live, sought.created_from), b"")
     if order == "seen":
         return Place(_oldest(sought, sought.oldest_use, sought.seen_from), b"")
-    return Place(sought.created_to if order == "created_up" else _FAR, b"\xff" * 32)
+    return Place(sought.created_to if order == "created_up" else _FAR, _LAST_ID)
 
 
 def _oldest(sought: Sought, oldest_live: int, wanted_from: int) -> int:
@@ -354,6 +338,20 @@ def _query(
         parameters |= {"value": place.value, "id": place.id, "stop": stop.value, "stop_id": stop.id}
         parameters["exactly"] = way.exactly
     return statement(**parameters)
+
+
+def _together(notes: list[Query]) -> Iterator[Query]:
+    """Those about sessions that began come first and in few statements: no other note can be older than its session."""
+    rows = [row for note in notes if note.statement is SQL["add_logins"] for row in note.parameters["rows"]]
+    if rows:
+        # First what writes to the persons' rows: `mask_strays` reads them, and in MySQL whoever reads and then writes
+        # is in a deadlock with whoever else waits to write.
+        last = {user_id: at for at, user_id in sorted((row[-1], row[1]) for row in rows)}
+        for at in sorted(set(last.values())):
+            yield PEOPLE["note_last_logins"](ids=sorted(each for each in last if last[each] == at), at=at)
+        yield SQL["add_logins"](rows=rows)
+        yield SQL["mask_strays"](ids=[row[0] for row in rows])
+    yield from (note for note in notes if note.statement is not SQL["add_logins"])
 
 
 def _in_turns(ids: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from stores.audit import Audit, Entry
-from stores.db import Database, Row, Script, load
+from stores.db import Database, Row, Script, all_of, load
 
 SQL = load("operators.sql")
 
@@ -214,21 +214,17 @@ class Operators:
 
     async def set_password(self, operator: Operator, password: str, keep: bytes, entry: Entry) -> None:
         """A new hash; all his sessions but `keep` end, and links to set another are void."""
-
-        def script() -> Script[None]:
-            yield SQL["set_password"](operator_id=operator.id, password=password, now=entry.at)
-            yield SQL["end_operator_sessions"](operator_id=operator.id, id=keep)
-            yield SQL["drop_links"](operator_id=operator.id)
-
-        await self._audit.with_deed(entry, script)
+        changed = all_of(
+            SQL["set_password"](operator_id=operator.id, password=password, now=entry.at),
+            SQL["end_operator_sessions"](operator_id=operator.id, id=keep),
+            SQL["drop_links"](operator_id=operator.id),
+        )
+        await self._audit.with_deed(entry, changed)
 
     async def rehash(self, operator: Operator, before: str, after: str) -> None:
         """The same password under stronger parameters; a password that was changed meanwhile stays."""
-
-        def script() -> Script[None]:
-            yield SQL["rehash_password"](operator_id=operator.id, before=before, password=after)
-
-        await self._db.write(script, from_reserve=True)
+        rehashed = all_of(SQL["rehash_password"](operator_id=operator.id, before=before, password=after))
+        await self._db.write(rehashed, from_reserve=True)
 
     async def set_totp(
         self, operator: Operator, totp: bytes | None, entry: Entry, *, step: int = 0, codes: Iterable[bytes] = ()
@@ -238,29 +234,20 @@ class Operators:
 
     async def set_tastes(self, operator_id: int, language: str | None, timezone: str | None) -> None:
         """The language and time zone of his pages; None is what the server would choose."""
-
-        def script() -> Script[None]:
-            yield SQL["set_tastes"](operator_id=operator_id, language=language, timezone=timezone)
-
-        await self._db.write(script, from_reserve=True)
+        chosen = all_of(SQL["set_tastes"](operator_id=operator_id, language=language, timezone=timezone))
+        await self._db.write(chosen, from_reserve=True)
 
     # The second factor
 
     async def use_totp_step(self, operator_id: int, step: int) -> bool:
         """Whether a code of this step was not used yet; it is from now on."""
-
-        def script() -> Script[bool]:
-            return (yield SQL["use_totp_step"](operator_id=operator_id, step=step)).changed == 1
-
-        return await self._db.write(script, from_reserve=True)
+        used = all_of(SQL["use_totp_step"](operator_id=operator_id, step=step))
+        return await self._db.write(used, from_reserve=True) == 1
 
     async def use_recovery_code(self, operator_id: int, code: bytes) -> bool:
         """Whether this was one of his recovery codes; it is none from now on."""
-
-        def script() -> Script[bool]:
-            return (yield SQL["use_recovery_code"](id=code, operator_id=operator_id)).changed == 1
-
-        return await self._db.write(script, from_reserve=True)
+        used = all_of(SQL["use_recovery_code"](id=code, operator_id=operator_id))
+        return await self._db.write(used, from_reserve=True) == 1
 
     async def recovery_codes_left(self, operator_id: int) -> int:
         """How many recovery codes he has not used."""
@@ -347,52 +334,33 @@ class Operators:
         """Notes that it is used, at most once a minute."""
         if now - session.seen_at < _TOUCH_SECONDS:
             return
-
-        def script() -> Script[None]:
-            yield SQL["touch_operator_session"](id=session.id, now=now)
-            yield SQL["note_operator_seen"](operator_id=session.operator_id, now=now)
-
-        await self._db.write(script, durable=False, from_reserve=True)
+        touched = all_of(
+            SQL["touch_operator_session"](id=session.id, now=now),
+            SQL["note_operator_seen"](operator_id=session.operator_id, now=now),
+        )
+        await self._db.write(touched, durable=False, from_reserve=True)
 
     async def confirm(self, session: bytes, now: int) -> None:
         """Notes that the password was given again."""
-
-        def script() -> Script[None]:
-            yield SQL["confirm_operator_session"](id=session, now=now)
-
-        await self._db.write(script, from_reserve=True)
+        await self._db.write(all_of(SQL["confirm_operator_session"](id=session, now=now)), from_reserve=True)
 
     async def end(self, session: bytes, operator_id: int, entry: Entry) -> bool:
         """Ends one session of his; gives whether there was one."""
-
-        def script() -> Script[bool]:
-            return (yield SQL["end_operator_session"](id=session, operator_id=operator_id)).changed == 1
-
-        return await self._audit.with_deed(entry, script)
+        ended = all_of(SQL["end_operator_session"](id=session, operator_id=operator_id))
+        return await self._audit.with_deed(entry, ended) == 1
 
     async def end_others(self, session: bytes, operator_id: int, entry: Entry) -> int:
         """Ends all sessions of his but this one; gives how many."""
-
-        def script() -> Script[int]:
-            return (yield SQL["end_operator_sessions"](operator_id=operator_id, id=session)).changed
-
-        return await self._audit.with_deed(entry, script)
+        ended = all_of(SQL["end_operator_sessions"](operator_id=operator_id, id=session))
+        return await self._audit.with_deed(entry, ended)
 
     async def set_flash(self, session: bytes, flash: str) -> None:
         """What the next page of this session is to say."""
-
-        def script() -> Script[None]:
-            yield SQL["set_flash"](id=session, flash=flash)
-
-        await self._db.write(script, durable=False, from_reserve=True)
+        await self._db.write(all_of(SQL["set_flash"](id=session, flash=flash)), durable=False, from_reserve=True)
 
     async def clear_flash(self, session: bytes, flash: str) -> None:
         """It was said; what was left to say meanwhile stays."""
-
-        def script() -> Script[None]:
-            yield SQL["clear_flash"](id=session, flash=flash)
-
-        await self._db.write(script, durable=False, from_reserve=True)
+        await self._db.write(all_of(SQL["clear_flash"](id=session, flash=flash)), durable=False, from_reserve=True)
 
     async def knows(self, operator_id: int, browser: bytes, now: int) -> bool:
         """Whether he signed in with this browser within 90 days."""
@@ -401,13 +369,12 @@ class Operators:
 
     async def sweep(self, now: int) -> None:
         """Forgets sessions, links and browsers of which the time is over."""
-
-        def script() -> Script[None]:
-            yield SQL["sweep_operator_sessions"](idle_since=now - IDLE_SECONDS)
-            yield SQL["sweep_links"](now=now)
-            yield SQL["sweep_devices"](since=now - DEVICE_SECONDS)
-
-        await self._db.write(script, durable=False, from_reserve=True)
+        swept = all_of(
+            SQL["sweep_operator_sessions"](idle_since=now - IDLE_SECONDS),
+            SQL["sweep_links"](now=now),
+            SQL["sweep_devices"](since=now - DEVICE_SECONDS),
+        )
+        await self._db.write(swept, durable=False, from_reserve=True)
 
 
 def _operator(row: Row) -> Operator:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stores.db import Database, Row, Script, load
+from stores.db import Database, Row, Script, all_of, load
+from stores.scope import Scope, within
 
 SQL = load("push_events.sql")
 _FAR = 2**53
@@ -67,32 +68,21 @@ class PushEvents:
 
     async def take(self, event_id: bytes, now: int, before: int) -> bool:
         """Whether the caller is the one to do it: it is not done, and nobody has begun since `before`."""
-
-        def script() -> Script[bool]:
-            taken = yield SQL["take_push_event"](id=event_id, now=now, before=before)
-            return taken.changed == 1
-
-        return await self._db.write(script)
+        return await self._db.write(all_of(SQL["take_push_event"](id=event_id, now=now, before=before))) == 1
 
     async def finish(self, event: PushEvent, state: State, now: int) -> None:
         """It is done."""
-
-        def script() -> Script[None]:
-            yield SQL["finish_push_event"](id=event.id, state=state, now=now)
-
-        await self._db.write(script)
+        await self._db.write(all_of(SQL["finish_push_event"](id=event.id, state=state, now=now)))
 
     async def unfinished(self, since: int, before: int, most: int) -> list[PushEvent]:
         """What came since a moment, is not done, and nobody has tried since `before`; the oldest first."""
         asked = SQL["unfinished_push_events"](**{"from": since}, before=before, most=most)
         return [_event(row) for row in await self._db.read(asked)]
 
-    async def page(
-        self, appids: tuple[str, ...] | None, place: tuple[int, bytes] | None = None, most: int = 50
-    ) -> PushEventsPage:
+    async def page(self, appids: Scope, place: tuple[int, bytes] | None = None, most: int = 50) -> PushEventsPage:
         """The newest of these mini programs, or of any, below a place."""
         at, event_id = place or (_FAR, b"\xff" * 32)
-        asked = {"anywhere": int(appids is None), "appids": list(appids or ()), "at": at, "id": event_id}
+        asked = {**within(appids), "at": at, "id": event_id}
         rows = [_event(row) for row in await self._db.browse(SQL["page_push_events"](**asked, most=most + 1))]
         return PushEventsPage(rows[:most], (rows[most - 1].at, rows[most - 1].id) if rows[most:] else None)
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 from stores.behind import Behind
 from stores.db import Database, load
+from stores.scope import Scope, within
 
 SQL = load("refused_logins.sql")
 
@@ -65,7 +66,7 @@ class RefusedLogins:
 
     async def page(
         self,
-        appids: tuple[str, ...] | None = None,
+        appids: Scope = None,
         errcode: int | None = None,
         platform: str | None = None,
         at_from: int = 0,
@@ -76,8 +77,7 @@ class RefusedLogins:
         """The newest rows that fit, from a place on; `appids` None is any. Looks through a bounded number."""
         at, row_id = place if place is not None and place[0] <= at_to else (at_to, 2**62)
         asked = {
-            "anywhere": int(appids is None),
-            "appids": list(appids or ()),
+            **within(appids),
             "platform": platform,
             "errcode": errcode,
             "value": at,

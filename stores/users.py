@@ -1,13 +1,16 @@
 """People: one row for each openid of each mini program, one id for each row, also under a race."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from stores.avatars import avatar_dropped
-from stores.db import Database, Query, Row, Script, load
-from stores.figures import user_added, user_erased
+from stores.db import Database, Query, Row, Script, all_of, load
+from stores.errors import UsersAway
+from stores.figures import user_erased
+from stores.first_logins import FirstLogin, FirstLogins, by_person, known
+from stores.scope import Scope, within
+from stores.sessions.shared_lookup import SharedLookup
 
 SQL = load("users.sql")
 LOOKED_THROUGH = 5_000  # entries of an index that one page looks through at the most
@@ -98,7 +101,8 @@ class Users:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._being_made: dict[tuple[str, str], asyncio.Task[tuple[User, bool]]] = {}
+        self._known: SharedLookup[tuple[str, str], Row | None] = SharedLookup(self._look_up, UsersAway)
+        self._first_logins = FirstLogins(db)
 
     @property
     def answers(self) -> bool:
@@ -123,44 +127,35 @@ class Users:
     ) -> Seen:
         """The person of this openid, made now at a first login.
 
-        A known person costs one SELECT. `mark` is the HMAC under which an erased person's block is kept. `also` is
-        asked what is to be written in the transaction that makes a new one.
+        A known person costs one SELECT, which those who log in at the same moment share. `mark` is the HMAC under which
+        an erased person's block is kept. `also` is asked what is to be written in the transaction that makes a new one.
         Raises SignupClosed, UserBlocked.
         """
-        rows = await self._db.read(SQL["user_by_openid"](appid=appid, openid=openid))
-        if rows:
-            user, new = User(*rows[0]), False
+        row = await self._known.get((appid, openid))
+        if row is not None:
+            user, new = User(*row), False
         elif signup:
-            user, new = await self._made_once(appid, openid, lambda: _add(appid, openid, unionid, mark, now, also))
+            login = FirstLogin(appid, openid, unionid, mark, now, lambda row: also(User(*row)))
+            user, new = await self._made(login)
         else:
             raise SignupClosed
         if user.blocked(now):
             raise UserBlocked
         if unionid is not None and user.unionid != unionid:
-            await self._db.write(lambda: _set_unionid(user.id, unionid))
+            await self._db.write(all_of(SQL["set_unionid"](id=user.id, unionid=unionid)))
         return Seen(user, new)
 
-    async def _made_once(
-        self, appid: str, openid: str, make: Callable[[], Script[tuple[User, bool]]]
-    ) -> tuple[User, bool]:
-        """Of those here who meet a new person at once, one makes the row and the others are told of it.
+    async def _made(self, login: FirstLogin) -> tuple[User, bool]:
+        made = await self._first_logins.make(login)
+        if made is None:
+            raise UserBlocked
+        return User(*made.row), made.own
 
-        Each of them would otherwise wait in MySQL for a lock on that row behind all the others, and until their time
-        is over when many do.
-        """
-        key, making = (appid, openid), self._being_made.get((appid, openid))
-        if making is not None:
-            user, _ = await asyncio.shield(making)
-            return user, False
-        making = asyncio.ensure_future(self._db.write(make))
-        self._being_made[key] = making
-        making.add_done_callback(lambda done: self._made(key, done))
-        return await asyncio.shield(making)  # whoever hangs up takes it from nobody else
-
-    def _made(self, key: tuple[str, str], done: "asyncio.Task[tuple[User, bool]]") -> None:
-        del self._being_made[key]
-        if not done.cancelled():
-            done.exception()  # looked at, or asyncio complains when nobody is left to see it
+    async def _look_up(self, people: list[tuple[str, str]]) -> list[Row | None]:
+        found: dict[tuple[str, str], Row] = {}
+        for query in known(people):
+            found |= by_person(await self._db.read(query))
+        return [found.get(person) for person in people]
 
     async def find(self, user_id: int) -> User:
         """Raises NoSuchUser."""
@@ -186,18 +181,18 @@ class Users:
         """The people of this openid in these mini programs."""
         return _by_id(await self._db.browse(SQL["users_of_openid"](openid=openid, appids=appids, most=MOST_NAMED)))
 
-    async def called(self, beginning: str, appids: tuple[str, ...] | None, most: int) -> dict[int, User]:
+    async def called(self, beginning: str, appids: Scope, most: int) -> dict[int, User]:
         """People whose nickname begins so, in these mini programs or in any."""
         asked = {"first": beginning, "last": beginning + "\U0010ffff", "most": most}
-        return _by_id(await self._db.browse(SQL["users_called"](**asked, **_within(appids))))
+        return _by_id(await self._db.browse(SQL["users_called"](**asked, **within(appids))))
 
-    async def with_phone(self, tail: str, appids: tuple[str, ...] | None, most: int) -> dict[int, User]:
+    async def with_phone(self, tail: str, appids: Scope, most: int) -> dict[int, User]:
         """People whose phone number ends in these four digits, in these mini programs or in any."""
-        return _by_id(await self._db.browse(SQL["users_with_phone"](tail=tail, most=most, **_within(appids))))
+        return _by_id(await self._db.browse(SQL["users_with_phone"](tail=tail, most=most, **within(appids))))
 
     async def page(
         self,
-        appids: tuple[str, ...] | None,
+        appids: Scope,
         state: Literal["any", "active", "blocked"],
         created: tuple[int, int],
         now: int,
@@ -205,7 +200,7 @@ class Users:
         most: int = 50,
     ) -> People:
         """The newest people who fit, before an id. Looks through a bounded number of entries, so it may give few."""
-        asked: dict[str, Any] = {"before": before, "from": created[0], "to": created[1], "now": now, **_within(appids)}
+        asked: dict[str, Any] = {"before": before, "from": created[0], "to": created[1], "now": now, **within(appids)}
         if state == "blocked":
             window, page = SQL["window_blocked"], SQL["page_blocked"]
         else:
@@ -249,22 +244,22 @@ class Users:
 
         return await self._db.write(script)
 
-    async def same_unionid(self, user: User, appids: tuple[str, ...] | None) -> list[User]:
+    async def same_unionid(self, user: User, appids: Scope) -> list[User]:
         """The person in each of these mini programs, or in any, by the unionid; the oldest row first."""
         if user.unionid is None:
             return [user]
         rows = await self._db.browse(_of_unionid(user.unionid, appids))
         return sorted((User(*row) for row in rows), key=lambda found: found.id)
 
-    async def merge(self, user: User, appids: tuple[str, ...] | None) -> list[User]:
+    async def merge(self, user: User, appids: Scope) -> list[User]:
         """Declares all of them one person; gives them as they are now. The unionid is read anew, within the deed."""
         return await self._set_person(user, appids, merged=True)
 
-    async def split(self, user: User, appids: tuple[str, ...] | None) -> list[User]:
+    async def split(self, user: User, appids: Scope) -> list[User]:
         """Takes that back; gives them as they are now."""
         return await self._set_person(user, appids, merged=False)
 
-    async def _set_person(self, user: User, appids: tuple[str, ...] | None, *, merged: bool) -> list[User]:
+    async def _set_person(self, user: User, appids: Scope, *, merged: bool) -> list[User]:
         def script() -> Script[list[User]]:
             if user.unionid is None:
                 return []
@@ -345,12 +340,8 @@ def _of_row(row: Row) -> User:
     return User(*row)
 
 
-def _of_unionid(unionid: str, appids: tuple[str, ...] | None) -> Query:
-    return SQL["users_of_unionid"](unionid=unionid, most=MOST_ALIKE, **_within(appids))
-
-
-def _within(appids: tuple[str, ...] | None) -> dict[str, Any]:
-    return {"anywhere": int(appids is None), "appids": list(appids or ())}
+def _of_unionid(unionid: str, appids: Scope) -> Query:
+    return SQL["users_of_unionid"](unionid=unionid, most=MOST_ALIKE, **within(appids))
 
 
 def _by_id(rows: list[Row]) -> dict[int, User]:
@@ -364,24 +355,6 @@ def _user(user_id: int) -> Script[User]:
     return User(*found.rows[0])
 
 
-def _add(appid: str, openid: str, unionid: str | None, mark: bytes, now: int, also: Also) -> Script[tuple[User, bool]]:
-    """Inserts first, then reads by openid: the id that a driver reports after an upsert is another row's in a race,
-    and a MySQL transaction that has read once no longer sees the row that beat it."""
-    added = yield SQL["add_user"](appid=appid, openid=openid, unionid=unionid, now=now)
-    barred = yield SQL["blocked_person"](person=mark)
-    if barred.rows and (barred.rows[0][0] is None or barred.rows[0][0] > now):
-        raise UserBlocked
-    found = yield SQL["user_by_openid"](appid=appid, openid=openid)
-    if added.changed == 1:
-        yield from _all(also(User(*found.rows[0])))
-        yield from user_added(appid)  # last, because every first login of a mini program waits for this one row
-    return User(*found.rows[0]), added.changed == 1
-
-
 def _all(queries: Sequence[Query]) -> Script[None]:
     for query in queries:
         _ = yield query  # not `yield from queries`: a list takes no results
-
-
-def _set_unionid(user_id: int, unionid: str) -> Script[None]:
-    yield SQL["set_unionid"](id=user_id, unionid=unionid)

@@ -6,7 +6,7 @@ An engine, a browser or a server starts when the first selected test needs it, a
 |------------------|------------|------------------------------------------------------------------------------------|
 | ``io_loop``      | a test     | the event loop that ``@pytest.mark.gen_test`` runs the test on                     |
 | ``network``      | a test     | connections to ask any URL: ``await network.ask("GET", url)``                      |
-| ``mariadb``      | the run    | a private MariaDB: ``database()`` makes a fresh one; stop, start, kill, freeze, thaw |
+| ``mariadb``      | the run    | a private MariaDB: ``served()`` has our tables, ``database()`` is empty; stop, thaw  |
 | ``redis_server`` | the run    | a private Redis, likewise: ``url()``, ``client()``                                 |
 | ``backend``      | the run    | once SQLite, once MariaDB + Redis: ``fresh()`` gives settings with empty stores    |
 | ``wechat``       | a test     | WeChat (the simulator), reset before each test: faults, clock, users, log          |
@@ -14,6 +14,7 @@ An engine, a browser or a server starts when the first selected test needs it, a
 | ``embedded``     | a test     | a shared running Menshen on SQLite alone                                           |
 | ``dev``          | a test     | a shared running ``serve --dev``, with its playground and simulator                |
 | ``make_server``  | a test     | Menshens of the test's own: ``make_server(SESSION_SECONDS=60, **backend.fresh())`` |
+| ``two_servers``  | a test     | two Menshens on one MariaDB + Redis: ``first, second = two_servers(LOGIN_LIMIT=3)`` |
 | ``phone``        | a test     | a new person at ``server`` when the test names it, else at ``embedded``            |
 | ``phones``       | a test     | many: ``phones(3)``; elsewhere: ``phones(3, at=make_server())``                    |
 | ``chromium``     | a test     | a browser: ``page = await chromium.new_page()``                                    |
@@ -247,6 +248,20 @@ def make_server(folder: Path, simulator: Simulator) -> Iterator[Callable[..., Pr
     for product in made:
         product.check_log()
         shutil.rmtree(product.folder)
+
+
+@pytest.fixture
+def two_servers(
+    make_server: Callable[..., Product], mariadb: MariaDB, redis_server: RedisServer
+) -> Callable[..., tuple[Product, Product]]:
+    """Start two Menshens with the same settings, keys and stores."""
+
+    def start(**settings: object) -> tuple[Product, Product]:
+        given = {**Backend(BACKENDS[1], mariadb, redis_server).fresh(), **settings}
+        first = make_server(**given)
+        return first, make_server(**given, DATA_DIR=first.data_dir)
+
+    return start
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from stores.db import Query, Script, Statement
 from stores.operators import Role
 
 PASSWORD = "seven green lamps at noon"
+WRONG = "seven green lamps at dawn"
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
 
@@ -134,6 +135,24 @@ class Operator:
             hops += 1
             assert hops < 6, path
         return Page(answer, path)
+
+
+def first_link(server: Product) -> str | None:
+    """The path of the link that the last start printed."""
+    line = re.compile(r"^first operator, within an hour: http://[\d.:]+(/admin/setup\?link=\S+)$", re.MULTILINE)
+    found = line.findall(server.log())
+    return found[-1] if found else None
+
+
+async def set_up(browser: Operator, path: str, password: str = PASSWORD, again: str = "", name: str = "") -> Page:
+    """Fill in the form behind a one-time link, and give the page that follows."""
+    form = await browser.get(path)
+    fields = {"link": form.value("link"), "password": password, "again": again or password, "form": form.form_token}
+    fields |= {"name": name} if name else {}
+    answer = await browser.ask("POST", "/admin/setup", fields)
+    if answer.status == 303:
+        return await browser.get(answer.headers["Location"])
+    return Page(answer, "/admin/setup")
 
 
 def name_of() -> str:

@@ -1,7 +1,8 @@
 """A Redis with a copy, and three Sentinels that watch over them, as processes on loopback ports."""
 
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ from children import Child, free_port
 from servers import program
 
 MASTER = "main"
-DOWN_AFTER_SECONDS = 1.0  # of silence, and the Sentinels take the master for dead
+DOWN_AFTER_SECONDS = 1.0  # of silence, and the Sentinels, or the other nodes of a cluster, take a master for dead
+SETTLE_SECONDS = 30.0
 
 
 class Node(Child):
     """A Redis or a Sentinel that reads its settings from a file of its own, into which it may write."""
 
-    def __init__(self, folder: Path, lines: Sequence[str], *words: str, password: str = "") -> None:
+    def __init__(
+        self, folder: Path, lines: Sequence[str], *words: str, user: str | None = None, password: str = ""
+    ) -> None:
         super().__init__(folder)
         self.port = free_port()
         self._words = words
+        self._user = user
         self._password = password
         self._config = folder / "node.conf"
         self._config.touch(mode=0o600)
@@ -44,6 +49,7 @@ class Node(Child):
         return redis.Redis(
             host="127.0.0.1",
             port=self.port,
+            username=self._user,
             password=self._password or None,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
@@ -65,6 +71,21 @@ class Node(Child):
                 return dict(client.info(section))
         except redis.exceptions.RedisError:
             return {}
+
+
+def tear_apart(master: Node, copy: Node) -> None:
+    """The copy does not find back to its master."""
+    with copy.client() as of_copy, master.client() as of_master:
+        of_copy.config_set("masterauth", "no longer the password")
+        of_master.execute_command("CLIENT", "KILL", "TYPE", "REPLICA")
+
+
+def wait_for(settled: Callable[[], bool]) -> None:
+    """Return when that is so."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not settled():
+        assert time.monotonic() < deadline, "they do not find together"
+        time.sleep(0.1)
 
 
 class Watched:
@@ -95,9 +116,10 @@ class Watched:
         return [self.master, self.copy, *self.sentinels]
 
     def start(self) -> None:
-        """Start all of them."""
+        """Start all of them, and wait until the copy follows and the Sentinels know each other."""
         for each in self.nodes:
             each.start()
+        wait_for(self.settled)
 
     def kill(self) -> None:
         """End all of them."""
@@ -110,11 +132,14 @@ class Watched:
         seen = [each.about("sentinel").get("master0", {}) for each in self.sentinels]
         return follows and all((each.get("slaves"), each.get("sentinels")) == (1, 3) for each in seen)
 
-    def cut_off(self) -> None:
+    def copy_of(self, master: Node) -> Node:
+        """Return the copy that follows this master."""
+        assert master is self.master
+        return self.copy
+
+    def cut_off(self, master: Node) -> None:
         """From now on the copy lags behind: what the master acknowledges, it never hears of."""
-        with self.copy.client() as copy, self.master.client() as master:
-            copy.config_set("masterauth", "no longer the password")
-            master.execute_command("CLIENT", "KILL", "TYPE", "REPLICA")
+        tear_apart(master, self.copy)
 
     def url(self) -> str:
         """Return the setting SESSIONS."""

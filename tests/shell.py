@@ -10,11 +10,11 @@ from product import ROOT, Product
 import settings
 
 
-async def menshen(product: Product, *words: str) -> CompletedProcess[str]:
+async def menshen(product: Product, *words: str, niceness: int = 0) -> CompletedProcess[str]:
     """Run one command with the settings of a server, and return its exit status and what it printed."""
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, str(ROOT / "server.py"), *words],
+        ["nice", "-n", str(niceness), sys.executable, str(ROOT / "server.py"), *words],
         cwd=product.folder,
         env=dict(product.environment()),
         stdin=subprocess.DEVNULL,

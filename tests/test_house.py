@@ -42,10 +42,11 @@ DOORS: dict[str, str | tuple[str, ...]] = {
     "redis": ("stores/sessions/redis_link.py", "stores/sessions/redis_pool.py"),
     "hiredis": "stores/sessions/redis_link.py",
     "Crypto": "wechat/crypto.py",
-    "httptools": "wire/head.py",
+    "httptools": ("wire/head.py", "wechat/connections.py"),
     "uvloop": "wire/loop.py",
     "PIL": "actions/pixels.py",
-    "aiohttp": ("wechat/connections.py", "actions/outgoing.py"),
+    "aiohttp": "actions/outgoing.py",
+    "aiohappyeyeballs": "wechat/connections.py",
 }
 
 MAY_ROLL_DICE = "wechat/simulator/"

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import aiohttp
 import pytest
-from backends import BACKENDS, Backend
+from backends import Backend
 from phone import Network, Phone, WeChat
 from product import Product
-from servers import MariaDB, RedisServer
 
 
 @pytest.mark.gen_test
@@ -56,14 +55,9 @@ async def test_a_server_comes_back_with_its_people_at_its_address(
 
 @pytest.mark.gen_test
 async def test_two_servers_share_their_stores_and_keys(
-    make_server: Callable[..., Product],
-    mariadb: MariaDB,
-    redis_server: RedisServer,
-    phones: Callable[..., list[Phone]],
+    two_servers: Callable[..., tuple[Product, Product]], phones: Callable[..., list[Phone]]
 ) -> None:
-    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    first = make_server(**stores)
-    second = make_server(DATA_DIR=first.data_dir, **stores)
+    first, second = two_servers()
     [mei] = phones(1, at=first)
     assert (await mei.login()).status == 200
     mei.server = second

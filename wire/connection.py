@@ -69,11 +69,6 @@ class HeadTooLarge(HTTPInputError):
     """A head is longer than heads may be."""
 
 
-_REFUSALS: dict[type[HTTPInputError], bytes] = {
-    HeadTooLarge: b"431 Request Header Fields Too Large",
-}
-
-
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
@@ -252,7 +247,8 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: HTTPInputError) -> None:
         log.info("Malformed HTTP message from %s", self.context)
-        self.send(_HANGING_UP % _REFUSALS.get(type(error), b"400 Bad Request"))
+        too_large = isinstance(error, HeadTooLarge)
+        self.send(_HANGING_UP % (b"431 Request Header Fields Too Large" if too_large else b"400 Bad Request"))
         self._hang_up()
 
     def _read_head(self) -> bool:

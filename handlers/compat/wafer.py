@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import actions
 from actions import LoggedIn
 from actions.wafer import opened_profile, token_behind, wire_id
-from handlers.base import Intake
+from handlers.base import Intake, error_in
 from handlers.body import JsonObject, text_field
 from handlers.carriers import wafer_values
 from handlers.compat.dialect import DialectHandler
@@ -194,13 +194,11 @@ class MinaAuth(WaferHandler):
         self._return("DECRYPT_SUCCESS", json.dumps(found, ensure_ascii=False))
 
     def _return(self, meaning: str, data: object, code: int = 0) -> None:
-        self._send(
-            {"returnCode": code, "returnMessage": meaning, "returnData": data, "version": 1, "componentName": "MA"}
-        )
+        self._send(_returned(code, meaning, data))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """See DialectHandler."""
-        error = (kwargs.get("exc_info") or (None, None, None))[1]
+        error = error_in(kwargs)
         if isinstance(error, BadInterface):
             self.set_status(200)
             self._return(error.meaning, "", error.code)

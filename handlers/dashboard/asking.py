@@ -3,13 +3,14 @@
 GET shows the question and changes nothing. POST with `sure=yes` does the deed, and goes back with a sentence about it.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from actions.lists import SessionRow
-from actions.signing_in import NeedsPassword, WrongPassword
+from actions.merging import Member
+from actions.signing_in import NeedsPassword
+from actions.texts import has_controls
 from handlers.dashboard.page import DashboardPage
 from handlers.refusals import BadRequest
 from stores.operators import Role
@@ -17,7 +18,6 @@ from stores.operators import Role
 REASONS = ("asked", "suspicious", "policy", "lost_phone", "leak", "test", "other")
 ABOUT_NOBODY = ("policy", "suspicious", "leak", "test", "other")  # reasons of deeds that no person can have asked for
 MOST_REMARK = 150
-_MOST_PASSWORD = 1024
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Question:
     back: str
     hidden: Sequence[tuple[str, str]] = ()
     sample: Sequence[SessionRow] = ()
+    members: Sequence[Member] = ()
     reasons: Sequence[str] = REASONS
     until: Sequence[str] = ()
     password: bool = False
@@ -67,11 +68,7 @@ class AskingPage(DashboardPage):
             path = await self.do(*parts)
         except NeedsPassword as missing:
             self.set_status(403)
-            wrong = self.words.wrong
-            self._ask(
-                await self.question(*parts),
-                wrong.password if isinstance(missing, WrongPassword) else wrong.needs_password,
-            )
+            self._ask(await self.question(*parts), self.password_sentence(missing))
             return
         if path:
             self.go(path)
@@ -91,19 +88,12 @@ class AskingPage(DashboardPage):
         if word not in REASONS:
             raise BadRequest("reason")
         remark = self.field("remark", most=MOST_REMARK, default="").strip()
-        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in remark):
+        if has_controls(remark):
             raise BadRequest("remark")
         return f"{word}: {remark}" if remark else word
 
-    async def password_lately(self) -> None:
-        """Passes when the password was given within five minutes, or is given now. Raises NeedsPassword."""
-        await self.confirmed(self._password())
-
     async def password_given_now(self) -> None:
         """Passes only when the password is given with this very form. Raises NeedsPassword."""
-        if not self._password():
+        if not self.password():
             raise NeedsPassword
-        await self.confirmed(self._password())
-
-    def _password(self) -> str:
-        return self.field("password", most=_MOST_PASSWORD, default="")
+        await self.confirmed(self.password())

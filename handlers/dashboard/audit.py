@@ -22,10 +22,7 @@ class AuditPage(ListPage[AuditQuestion]):
     async def show_page(self, question: AuditQuestion, after: str | None) -> None:
         """The newest rows that match."""
         found = await audit_page(self.backend, self.scope, question, after)
-        self.show_found(
-            question,
-            found,
-        )
+        self.show_found(question, found)
 
     def show(self, template: str, **values: object) -> None:
         """See DashboardPage."""

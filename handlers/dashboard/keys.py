@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 from actions.service_keys import SCOPES, AddedKey, KeyRefused, add_key, revoke_key
-from actions.signing_in import NeedsPassword, WrongPassword
+from actions.signing_in import NeedsPassword
 from actions.webhooks import send_again
 from handlers.dashboard.asking import AskingPage, Question
 from handlers.dashboard.page import DashboardPage
@@ -14,7 +14,6 @@ from stores.operators import Role
 from stores.service_keys import KeyNameTaken, NoSuchKey, ServiceKey
 
 _DAYS = ("", "30", "90", "365")
-_MOST_PASSWORD = 1024
 _MOST_PATHS = 4_000
 _A_PAGE = 50
 
@@ -44,7 +43,7 @@ class KeysPage(WholeHousePage):
         """Makes a key; its text is shown here, once."""
         given = self._given()
         try:
-            await self.confirmed(self.field("password", most=_MOST_PASSWORD, default=""))
+            await self.password_lately()
             added = await add_key(
                 self.backend,
                 self.by,
@@ -76,8 +75,7 @@ class KeysPage(WholeHousePage):
 
     def _sentence(self, wrong: Exception) -> str:
         if isinstance(wrong, NeedsPassword):
-            told = self.words.wrong
-            return str(told.password if isinstance(wrong, WrongPassword) else told.needs_password)
+            return self.password_sentence(wrong)
         field = wrong.field if isinstance(wrong, KeyRefused) else "taken"
         return str(vars(self.words.keys_wrong)[field])
 

@@ -1,6 +1,7 @@
 """The logins: every attempt, succeeded or refused, and what to do about the refusals."""
 
-from actions.lists import LoginsQuestion, logins_page
+from actions.lists import logins_page
+from actions.questions import LoginsQuestion
 from handlers.dashboard.listing import ListPage
 
 

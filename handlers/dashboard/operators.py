@@ -11,15 +11,14 @@ from actions.operators import (
     invite_operator,
     reset_operator,
 )
-from actions.search import Scope
-from actions.signing_in import NeedsPassword, WrongPassword
+from actions.signing_in import NeedsPassword
 from handlers.dashboard.asking import AskingPage, Question
 from handlers.dashboard.page import DashboardPage
 from handlers.refusals import BadRequest
 from stores.operators import LastAdmin, NameTaken, NoSuchOperator, Operator, Role
+from stores.scope import Scope
 
 _ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
-_MOST_PASSWORD = 1024
 
 
 class _OperatorForm(DashboardPage):
@@ -47,21 +46,12 @@ class _OperatorForm(DashboardPage):
             raise BadRequest("appid")
         return chosen
 
-    async def password_lately(self) -> None:
-        """Raises NeedsPassword, WrongPassword."""
-        await self.confirmed(self.field("password", most=_MOST_PASSWORD, default=""))
-
     def sentence_of(self, wrong: Exception) -> str:
         """What to tell about a form that cannot be carried out."""
+        if isinstance(wrong, NeedsPassword):
+            return self.password_sentence(wrong)
         words = self.words.wrong
-        kinds: dict[type[Exception], str] = {
-            WrongPassword: words.password,
-            NeedsPassword: words.needs_password,
-            LastAdmin: words.last_admin,
-            OperatorNameRefused: words.name,
-            NameTaken: words.name,
-        }
-        return kinds[type(wrong)]
+        return str(words.last_admin if isinstance(wrong, LastAdmin) else words.name)
 
 
 class OperatorsPage(_OperatorForm):
@@ -151,8 +141,6 @@ async def his_operators(page: DashboardPage) -> list[Operator]:
 
 async def found(page: DashboardPage, number: str) -> Operator:
     """The operator of a URL. Raises NoSuchOperator, also for one who may see more than whoever asks."""
-    if len(number) > 18:
-        raise NoSuchOperator
     operator = await page.backend.operators.find(int(number))
     if not _within(operator, page.scope):
         raise NoSuchOperator

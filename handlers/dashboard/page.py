@@ -7,15 +7,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from actions import NoSuchSession
+from actions.questions import ENVIRONMENTS
+from actions.signing_in import NeedsPassword, WrongPassword
 from handlers.miniprogram import masked
 from handlers.operator_page import OperatorPage
 from handlers.times import counted
 from stores.operators import NoSuchOperator
-from stores.users import NoSuchUser
+from stores.scope import Scope
+from stores.users import NoSuchUser, User
 
 PLATFORMS = ("android", "ios", "harmony", "windows", "mac", "devtools")
 _NO_TLS = 502001
-ENVIRONMENTS = ("release", "trial", "develop", "devtools")
+_MOST_PASSWORD = 1024
 
 
 class DashboardPage(OperatorPage):
@@ -28,7 +31,13 @@ class DashboardPage(OperatorPage):
         return {appid: named.get(appid, appid) for appid in self.appids}
 
     @property
-    def scope(self) -> tuple[str, ...] | None:
+    def served_apps(self) -> dict[str, str]:
+        """Those of them that this server serves, which WeChat can be asked about."""
+        served = {app.appid for app in self.backend.settings.apps}
+        return {appid: name for appid, name in self.app_names.items() if appid in served}
+
+    @property
+    def scope(self) -> Scope:
         """The mini programs to which this operator is limited; None for all, also those no longer served."""
         return None if self.operator.appids is None else tuple(self.appids)
 
@@ -41,6 +50,23 @@ class DashboardPage(OperatorPage):
             if self.scope is not None:
                 await self._denied("scope")
             raise
+
+    async def password_lately(self) -> None:
+        """Passes when the password was given within five minutes, or is given now. Raises NeedsPassword."""
+        await self.confirmed(self.password())
+
+    def password(self) -> str:
+        """What the form gives as the operator's password, empty when it gives none."""
+        return self.field("password", most=_MOST_PASSWORD, default="")
+
+    def password_sentence(self, missing: NeedsPassword) -> str:
+        """What to tell when it was missing or wrong."""
+        wrong = self.words.wrong
+        return str(wrong.password if isinstance(missing, WrongPassword) else wrong.needs_password)
+
+    def called(self, user: User | None, user_id: int) -> str:
+        """A person as sentences call them; `user` is None for one who was erased."""
+        return (user and user.nickname) or self.words.admin.user_n.format(n=user_id)
 
     def counted(self, n: int, noun: str) -> str:
         """`3 sessions`, `1 person`, in the operator's language."""

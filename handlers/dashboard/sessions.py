@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 
 from actions import revoke, revoke_matching, revoke_selection
-from actions.lists import Question as Sought
 from actions.lists import SessionRow, session_detail, sessions_chosen, sessions_page
 from actions.matching import ids_matching, preview
+from actions.questions import Question as Sought
 from handlers.dashboard.asking import AskingPage, Question
 from handlers.dashboard.listing import ListPage, chip
 from handlers.dashboard.page import DashboardPage
@@ -105,7 +105,7 @@ class RevokeSession(AskingPage):
         short = row.public_id[:8]
         return Question(
             title=w.title.format(id=short),
-            consequence=w.consequence.format(person=self.person(row)),
+            consequence=w.consequence.format(person=self.called(row.user, row.login.user_id)),
             afterwards=afterwards(self, w.afterwards),
             button=w.button,
             action=f"/admin/sessions/{row.public_id}/revoke",
@@ -119,10 +119,6 @@ class RevokeSession(AskingPage):
         ended = await revoke(self.backend, self.by, row.public_id, reason=self.reason(), undoable=True)
         await tell_ended(self, ended.sessions, ended.users, undo=[row.public_id])
         return "/admin/sessions"
-
-    def person(self, row: SessionRow) -> str:
-        """The person as sentences call them."""
-        return (row.user and row.user.nickname) or self.words.admin.user_n.format(n=row.login.user_id)
 
 
 def afterwards(page: DashboardPage, undoable: str) -> str:
@@ -220,11 +216,10 @@ class RevokeMatching(AskingPage):
         await self.password_lately()
         asked, reason = self._asked(), self.reason()
         found = await preview(self.backend, self.scope, asked)
-        described = "&".join(f"{name}={value}" for name, value in asked.parameters().items()) or "all"
         ended = await revoke_matching(
             self.backend,
             self.by,
-            described,
+            str(asked),
             ids_matching(self.backend, self.scope, asked),
             found.sessions,
             reason=reason,

@@ -4,15 +4,16 @@ from dataclasses import replace
 from typing import ClassVar
 
 from actions import InvalidNote, block, erase, note, revoke_user, unblock
-from actions.lists import UserDetail, UsersQuestion, user_detail, users_page
+from actions.lists import UserDetail, user_detail, users_page
 from actions.merging import same_person
+from actions.questions import UsersQuestion
 from handlers.dashboard.asking import AskingPage, Question
 from handlers.dashboard.listing import ListPage
 from handlers.dashboard.page import DashboardPage
 from handlers.dashboard.sessions import tell_ended
 from handlers.refusals import BadRequest
 from stores.operators import Role
-from stores.users import NoSuchUser, User
+from stores.users import NoSuchUser
 
 _UNTIL = ("", "3600", "86400", "604800", "2592000")  # seconds from now on; nothing for good
 
@@ -27,11 +28,7 @@ class UsersPage(ListPage[UsersQuestion]):
     async def show_page(self, question: UsersQuestion, after: str | None) -> None:
         """A page of people, the newest first."""
         found = await users_page(self.backend, self.scope, question, after)
-        self.show_found(
-            question,
-            found,
-            only_some=found.only_some,
-        )
+        self.show_found(question, found, only_some=found.only_some)
 
 
 class _Person(DashboardPage):
@@ -44,10 +41,6 @@ class _Person(DashboardPage):
         if len(number) > 18:
             raise NoSuchUser
         return await user_detail(self.backend, self.scope, int(number))
-
-    def called(self, user: User) -> str:
-        """The person as sentences call them."""
-        return user.nickname or self.words.admin.user_n.format(n=user.id)
 
     async def show_person(self, number: str, wrong: str | None = None) -> None:
         """The page, with what was wrong with a form on it."""
@@ -103,7 +96,7 @@ class _PersonDeed(_Person, AskingPage):
         w = vars(self.words.confirm)[self.deed]
         sessions = self.counted(len(found.live), "session")
         return Question(
-            title=w.title.format(person=self.called(found.user)),
+            title=w.title.format(person=self.called(found.user, found.user.id)),
             consequence=w.consequence.format(sessions=sessions),
             afterwards=w.afterwards,
             button=w.button.format(sessions=sessions),

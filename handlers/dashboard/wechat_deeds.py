@@ -45,10 +45,9 @@ class RefreshToken(AskingPage):
 
     def _app(self, appid: str) -> str:
         """What it is called; one that is not served, or not his, is not there."""
-        served = {app.appid for app in self.backend.settings.apps}
-        if appid not in self.app_names or appid not in served:
+        if appid not in (served := self.served_apps):
             raise NoSuchResource
-        return self.app_names[appid]
+        return served[appid]
 
 
 class ResetKey(AskingPage):
@@ -60,7 +59,7 @@ class ResetKey(AskingPage):
         """Whose key; the sessions of that person end with it."""
         row = (await session_detail(self.backend, self.scope, parts[0].lower())).row
         w = self.words.wechat_deeds.key
-        name = (row.user and row.user.nickname) or self.words.admin.user_n.format(n=row.login.user_id)
+        name = self.called(row.user, row.login.user_id)
         return Question(
             title=w.title.format(person=name),
             consequence=w.consequence.format(person=name),

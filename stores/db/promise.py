@@ -24,6 +24,18 @@ BROWSE_SECONDS = 3.0  # a person waits for a list, no phone does
 MOST_BROWSING = 200  # a page asks for several lists, and one that waits is little more than its question
 
 
+def all_of(*queries: Query) -> Callable[[], Script[int]]:
+    """The script that runs these one after the other and gives how many rows the last of them changed."""
+
+    def script() -> Script[int]:
+        changed = 0
+        for query in queries:
+            changed = (yield query).changed
+        return changed
+
+    return script
+
+
 class Database(Protocol):
     """What every store of ours asks of a database. All calls raise UsersAway or StoreFull, in bounded time."""
 

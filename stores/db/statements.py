@@ -1,8 +1,10 @@
 """Named SQL from sql/*.sql, each statement in the words of the database at hand.
 
 A statement begins with `-- name: what it returns or does`. Where SQLite and MySQL differ, the two stand one below the
-other under `-- on sqlite` and `-- on mysql`. Parameters are written `:name`; a list becomes as many as it holds. What
-several statements of a file have in common stands once, as `-- part name: what it is`, and is named `{{name}}` in them.
+other under `-- on sqlite` and `-- on mysql`. Parameters are written `:name`; a list becomes as many as it holds, and
+a list of rows as many in brackets. What several statements of a file have in common stands once, as
+`-- part name: what it is`, and is named `{{name}}` in them.
+A name like `page_(time|user)_up` stands for two, `page_time_up` and `page_user_up`, and `@` in the text for that word.
 """
 
 import re
@@ -15,7 +17,7 @@ Dialect = Literal["sqlite", "mysql"]
 Row = tuple[Any, ...]
 
 FOLDER = Path(__file__).resolve().parents[2] / "sql"
-_NAMED = re.compile(r"^-- (?P<part>part )?(?P<name>[a-z_]+): (?P<says>.+)$")
+_NAMED = re.compile(r"^-- (?P<part>part )?(?P<name>[a-z_]*(\((?P<words>[a-z_|]+)\))?[a-z_]*): (?P<says>.+)$")
 _INCLUDED = re.compile(r"\{\{([a-z_]+)\}\}")
 _VERSION = re.compile(r"^-- version (?P<number>\d+): (?P<says>.+)$")
 _DIALECT = re.compile(r"^-- on (?P<dialect>sqlite|mysql)$")
@@ -55,8 +57,13 @@ class Query:
             if not isinstance(value, list):
                 flat[name] = value
                 return _placeholder(name, dialect)
-            names = [f"{name}_{n}" for n in range(len(value))]
-            flat.update(zip(names, value, strict=True))
+            if value and isinstance(value[0], tuple):
+                return ", ".join(f"({spread(f'{name}_{n}', row)})" for n, row in enumerate(value))
+            return spread(name, value)
+
+        def spread(name: str, values: Sequence[Any]) -> str:
+            names = [f"{name}_{n}" for n in range(len(values))]
+            flat.update(zip(names, values, strict=True))
             return ", ".join(_placeholder(each, dialect) for each in names) or "NULL"
 
         return _PARAMETER.sub(place, self.statement.text[dialect]), flat
@@ -101,16 +108,27 @@ def load(file_name: str) -> dict[str, Statement]:
     found = {}
     parts: dict[tuple[str, Dialect], str] = {}
     for head, texts in _blocks(FOLDER / file_name, _NAMED):
-        clean = {dialect: _whole(text.rstrip(";"), dialect, parts) for dialect, text in texts.items()}
-        if head.group("part"):
-            parts |= {(head.group("name"), dialect): text for dialect, text in clean.items()}
-            continue
-        scalar: dict[Dialect, str] = {
-            "sqlite": clean["sqlite"],
-            "mysql": _PARAMETER.sub(r"%(\1)s", clean["mysql"]),
-        }
-        found[head.group("name")] = Statement(head.group("name"), head.group("says"), clean, scalar)
+        for name, own in _each(head, texts):
+            clean = {dialect: _whole(text.rstrip(";"), dialect, parts) for dialect, text in own.items()}
+            if head.group("part"):
+                parts |= {(name, dialect): text for dialect, text in clean.items()}
+                continue
+            scalar: dict[Dialect, str] = {
+                "sqlite": clean["sqlite"],
+                "mysql": _PARAMETER.sub(r"%(\1)s", clean["mysql"]),
+            }
+            found[name] = Statement(name, head.group("says"), clean, scalar)
     return found
+
+
+def _each(head: re.Match[str], texts: dict[Dialect, str]) -> Iterator[tuple[str, dict[Dialect, str]]]:
+    """The names and texts that a block stands for: one, or one for each word between the brackets of its name."""
+    name, words = head.group("name", "words")
+    if words is None:
+        yield name, texts
+        return
+    for word in words.split("|"):
+        yield name.replace(f"({words})", word), {dialect: text.replace("@", word) for dialect, text in texts.items()}
 
 
 def _whole(text: str, dialect: Dialect, parts: Mapping[tuple[str, Dialect], str]) -> str:

@@ -183,8 +183,8 @@ async def test_before_the_first_start_no_command_makes_keys_or_folders(make_serv
     for words in (["sessions", "list"], ["sessions", "revoke-all"], ["audit", "verify"]):
         finished = await menshen(server, *words)
         assert (finished.returncode, finished.stdout) == (2, "")
-        told = f"there are no keys in {server.data_dir}: start the server once, or set DATA_DIR\n"
-        assert finished.stderr == told
+        told = "put keys.json back from its copy, or set DATA_DIR; a first start makes it"
+        assert finished.stderr == f"no keys in {server.data_dir}: {told}\n"
     assert await done(server, "settings")
     assert not server.data_dir.exists()
 
@@ -319,6 +319,25 @@ async def test_every_deed_of_the_shell_is_written_down_first(
     assert (one.deed, one.target, one.result) == ("session.revoke", f"session:{id_of(mei.token)}", "done")
     assert (everybody.deed, everybody.count) == ("everybody.revoke", 0)
     assert one.actor == everybody.actor == f"shell:{pwd.getpwuid(os.getuid()).pw_name}"
+
+
+@pytest.mark.gen_test
+async def test_what_the_copy_of_the_audit_lacks_is_told_and_the_chain_holds(
+    make_server: Callable[..., Product],
+) -> None:
+    server = make_server()
+    copy = server.data_dir / "audit.log"
+    row = copy.read_bytes()
+    copy.write_bytes(row + row[:40])
+    await done(server, "sessions", "revoke-all", "--yes")
+    with copy.open("ab") as file:
+        file.write(row.replace(b'"n": 1', b'"n": 0') + b"{}\n" * 30)
+    verified = await menshen(server, "audit", "verify")
+    assert (verified.returncode, verified.stdout) == (0, "the chain holds: 2 rows\n")
+    alone, torn = verified.stderr.splitlines()
+    assert alone == "1 row only in audit.log, because the database was away: not in the chain"
+    assert torn.startswith("torn lines of audit.log, as a full disk or a power cut leaves them: 2, 5, 6, 7, ")
+    assert torn.endswith(", 23, …")
 
 
 @pytest.mark.gen_test

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from backends import BACKENDS, Backend
+from backends import Backend
 from phone import Answer, Phone, WeChat
 from product import Product
-from servers import MariaDB, RedisServer
+from servers import MariaDB
 from shell import done, settings_of
 from verdicts import refused, succeeded
 
@@ -47,15 +47,9 @@ async def test_a_hundred_first_logins_at_once_make_one_person_twenty_times(
 
 @pytest.mark.gen_test
 async def test_first_logins_on_two_servers_at_once_make_one_person(
-    make_server: Callable[..., Product],
-    mariadb: MariaDB,
-    redis_server: RedisServer,
-    phones: Phones,
-    wechat: WeChat,
+    two_servers: Callable[..., tuple[Product, Product]], mariadb: MariaDB, phones: Phones
 ) -> None:
-    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    first = make_server(**stores)
-    second = make_server(DATA_DIR=first.data_dir, **stores)
+    first, second = two_servers()
     for mei in phones(5, at=first):
         [same] = phones(1, at=second)
         same.name = mei.name
@@ -66,7 +60,7 @@ async def test_first_logins_on_two_servers_at_once_make_one_person(
         )
         assert len({succeeded(answer)["user"]["id"] for answer in answers}) == 1
         assert sum(succeeded(answer)["user"]["new"] for answer in answers) == 1
-    database = stores["DATABASE"].rpartition("/")[2]
+    database = first.settings["DATABASE"].rpartition("/")[2]
     assert mariadb.query("SELECT COUNT(*), COUNT(DISTINCT openid) FROM user", database=database) == [(5, 5)]
 
 

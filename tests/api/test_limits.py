@@ -5,12 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from backends import BACKENDS, Backend
+from backends import Backend
 from patience import until
 from phone import Answer, Phone
 from product import Product
 from rawsocket import exchange, request
-from servers import MariaDB, RedisServer
 from verdicts import refused, succeeded
 
 Phones = Callable[..., list[Phone]]
@@ -68,11 +67,9 @@ async def test_a_login_that_was_limited_has_not_spent_its_code(
 
 @pytest.mark.gen_test
 async def test_two_servers_count_logins_together(
-    make_server: Callable[..., Product], mariadb: MariaDB, redis_server: RedisServer, phones: Phones
+    two_servers: Callable[..., tuple[Product, Product]], phones: Phones
 ) -> None:
-    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    first = make_server(LOGIN_LIMIT=LIMIT, **stores)
-    second = make_server(LOGIN_LIMIT=LIMIT, DATA_DIR=first.data_dir, **stores)
+    first, second = two_servers(LOGIN_LIMIT=LIMIT)
     [mei] = phones(1, at=first)
     [lan] = phones(1, at=second)
     await with_time_left_in_the_minute()
@@ -112,12 +109,10 @@ async def test_guessing_is_throttled_and_whoever_is_in_keeps_being_served(
 
 @pytest.mark.gen_test
 async def test_two_servers_count_guesses_together(
-    make_server: Callable[..., Product], mariadb: MariaDB, redis_server: RedisServer, phones: Phones
+    two_servers: Callable[..., tuple[Product, Product]], phones: Phones
 ) -> None:
     limit = 10
-    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    first = make_server(UNKNOWN_TOKEN_LIMIT=limit, **stores)
-    second = make_server(UNKNOWN_TOKEN_LIMIT=limit, DATA_DIR=first.data_dir, **stores)
+    first, second = two_servers(UNKNOWN_TOKEN_LIMIT=limit)
     [mei] = phones(1, at=first)
     [lan] = phones(1, at=second)
     mei.token = lan.token = "mps_" + "0" * 43

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from backends import BACKENDS, Backend
+from backends import Backend
 from patience import until
 from phone import Answer, Phone, WeChat
 from product import Product
-from servers import MariaDB, RedisServer
 from shell import settings_of
 from verdicts import id_of, refused, succeeded
 
@@ -80,15 +79,9 @@ async def test_a_code_sent_a_hundred_times_at_once_is_one_login(server: Product,
 
 @pytest.mark.gen_test
 async def test_a_code_sent_to_two_servers_at_once_is_one_login(
-    make_server: Callable[..., Product],
-    mariadb: MariaDB,
-    redis_server: RedisServer,
-    phones: Phones,
-    wechat: WeChat,
+    two_servers: Callable[..., tuple[Product, Product]], phones: Phones, wechat: WeChat
 ) -> None:
-    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    first = make_server(**stores)
-    second = make_server(DATA_DIR=first.data_dir, **stores)
+    first, second = two_servers()
     [mei] = phones(1, at=first)
     [same] = phones(1, at=second)
     for round_number in range(1, 6):

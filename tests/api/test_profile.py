@@ -140,8 +140,8 @@ async def test_a_person_gets_a_copy_of_everything_that_is_kept(server: Product, 
     succeeded(await mei.login())
     succeeded(await put(mei, nickname="梅"))
     copy = succeeded(await mei.request("GET", "/api/me/export", headers=mei.bearer))
-    assert set(copy) == {"user", "logins", "avatar"}
-    assert copy["avatar"] is None
+    assert set(copy) == {"user", "logins", "avatar", "held_avatar"}
+    assert (copy["avatar"], copy["held_avatar"]) == (None, None)
     user = copy["user"]
     assert (user["id"], user["appid"], user["openid"]) == (user_id, APPID, await mei.openid())
     assert (user["nickname"], user["avatar_url"], user["phone"]) == ("梅", None, None)

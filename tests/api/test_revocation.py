@@ -72,11 +72,9 @@ async def test_a_verify_that_polls_sees_the_end_and_never_a_revival(server: Prod
 
 @pytest.mark.gen_test
 async def test_what_ends_on_one_server_is_over_on_the_other_at_once(
-    make_server: Callable[..., Product], mariadb: MariaDB, redis_server: RedisServer, phones: Phones
+    two_servers: Callable[..., tuple[Product, Product]], phones: Phones
 ) -> None:
-    kept = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    first = make_server(**kept)
-    second = make_server(DATA_DIR=first.data_dir, **kept)
+    first, second = two_servers()
     here, there = phones(2, at=first)
     there.server = second
     for _ in range(8):

@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from backends import BACKENDS, Backend
+from backends import Backend
 from faults.asking import run
 from operator_at import audit
 from patience import until
 from phone import Phone
 from product import Product
-from servers import MariaDB, RedisServer
 from shell import settings_of
 from verdicts import id_of, succeeded
 
@@ -58,11 +57,9 @@ async def test_a_running_server_takes_a_new_sealing_key_up_and_still_opens_the_o
 
 @pytest.mark.gen_test
 async def test_a_server_that_was_not_told_opens_what_another_one_sealed_with_the_new_key(
-    make_server: Callable[..., Product], mariadb: MariaDB, redis_server: RedisServer, phones: Phones
+    two_servers: Callable[..., tuple[Product, Product]], phones: Phones
 ) -> None:
-    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    told = make_server(**stores)
-    untold = make_server(DATA_DIR=told.data_dir, **stores)
+    told, untold = two_servers()
     [mei] = phones(1, at=told)
     await asyncio.to_thread(run, told, "key", "rotate")
     os.kill(told.pid, signal.SIGHUP)

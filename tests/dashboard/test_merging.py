@@ -10,6 +10,7 @@ from operator_at import audit, change, make_operator
 from phone import Network, Phone, WeChat
 from product import APPID, Product
 from shell import settings_of
+from tornado.ioloop import IOLoop
 from verdicts import succeeded
 
 import process
@@ -30,8 +31,12 @@ class World(NamedTuple):
 
 
 @pytest.fixture
-def world(make_server: Callable[..., Product], backend: Backend, wechat: WeChat) -> Product:
-    return two_programs(make_server, **backend.fresh())
+def world(
+    make_server: Callable[..., Product], backend: Backend, wechat: WeChat, phones: Phones, io_loop: IOLoop
+) -> World:
+    server = two_programs(make_server, **backend.fresh())
+    world: World = io_loop.run_sync(lambda: people(server, wechat, phones))
+    return world
 
 
 async def people(server: Product, wechat: WeChat, phones: Phones) -> World:
@@ -48,89 +53,118 @@ async def people(server: Product, wechat: WeChat, phones: Phones) -> World:
     return World(server, ids[0], ids[1], ids[2], here)
 
 
-async def persons(w: World) -> list[int | None]:
+async def persons(world: World) -> list[int | None]:
     """The number of the person, of each of the three."""
-    async with process.opened(settings_of(w.server)) as backend:
-        found: list[User] = [await backend.users.find(each) for each in (w.here, w.there, w.stranger)]
+    async with process.opened(settings_of(world.server)) as backend:
+        found: list[User] = [await backend.users.find(each) for each in (world.here, world.there, world.stranger)]
     return [user.person for user in found]
 
 
 @pytest.mark.gen_test
-async def test_the_page_of_a_person_shows_the_same_person_elsewhere(
-    world: Product, wechat: WeChat, phones: Phones, network: Network
-) -> None:
-    w = await people(world, wechat, phones)
-    viewer = await make_operator(world, network, role="viewer")
-    seen = Seen.of(await viewer.get(f"/admin/users/{w.here}"))
-    assert f"/admin/users/{w.there}" in seen.links
-    assert f"/admin/users/{w.stranger}" not in seen.links
+async def test_the_page_of_a_person_shows_the_same_person_elsewhere(world: World, network: Network) -> None:
+    viewer = await make_operator(world.server, network, role="viewer")
+    seen = Seen.of(await viewer.get(f"/admin/users/{world.here}"))
+    assert f"/admin/users/{world.there}" in seen.links
+    assert f"/admin/users/{world.stranger}" not in seen.links
     assert not [link for link in seen.links if link.endswith(("/merge", "/split"))]
-    assert "The same person elsewhere" not in (await viewer.get(f"/admin/users/{w.stranger}")).text
-    operator = await make_operator(world, network, role="operator")
-    seen = Seen.of(await operator.get(f"/admin/users/{w.here}"))
-    assert f"/admin/users/{w.here}/merge" in seen.links
-    assert f"/admin/users/{w.here}/split" not in seen.links
+    assert "The same person elsewhere" not in (await viewer.get(f"/admin/users/{world.stranger}")).text
+    operator = await make_operator(world.server, network, role="operator")
+    seen = Seen.of(await operator.get(f"/admin/users/{world.here}"))
+    assert f"/admin/users/{world.here}/merge" in seen.links
+    assert f"/admin/users/{world.here}/split" not in seen.links
 
 
 @pytest.mark.gen_test
 async def test_a_merge_names_them_by_the_smallest_number_and_a_split_takes_it_back(
-    world: Product, wechat: WeChat, phones: Phones, network: Network
+    world: World, network: Network
 ) -> None:
-    w = await people(world, wechat, phones)
-    operator = await make_operator(world, network, role="operator")
-    asked = await operator.get(f"/admin/users/{w.there}/merge")
+    operator = await make_operator(world.server, network, role="operator")
+    asked = await operator.get(f"/admin/users/{world.there}/merge")
     assert "Merge 2 users into one person?" in asked.text
-    assert await persons(w) == [None, None, None]
-    done = await operator.post(f"/admin/users/{w.there}/merge", SURE)
-    assert f"Merged 2 users: they are person {min(w.here, w.there)} now." in done.text
-    assert await persons(w) == [min(w.here, w.there)] * 2 + [None]
-    succeeded(await w.phone.verify())
-    assert "Split 2 users again?" in (await operator.get(f"/admin/users/{w.here}/split")).text
-    done = await operator.post(f"/admin/users/{w.here}/split", SURE)
+    assert await persons(world) == [None, None, None]
+    done = await operator.post(f"/admin/users/{world.there}/merge", SURE)
+    assert f"Merged 2 users: they are person {min(world.here, world.there)} now." in done.text
+    assert await persons(world) == [min(world.here, world.there)] * 2 + [None]
+    succeeded(await world.phone.verify())
+    assert "Split 2 users again?" in (await operator.get(f"/admin/users/{world.here}/split")).text
+    done = await operator.post(f"/admin/users/{world.here}/split", SURE)
     assert "Split 2 users." in done.text
-    assert await persons(w) == [None, None, None]
-    rows = [row for row in reversed(await audit(world)) if row.deed in ("user.merge", "user.split")]
+    assert await persons(world) == [None, None, None]
+    rows = [row for row in reversed(await audit(world.server)) if row.deed in ("user.merge", "user.split")]
     assert [(row.deed, row.target, row.count, row.result) for row in rows] == [
-        ("user.merge", f"user:{w.there}", 2, "done"),
-        ("user.split", f"user:{w.here}", 2, "done"),
+        ("user.merge", f"user:{world.there}", 2, "done"),
+        ("user.split", f"user:{world.here}", 2, "done"),
     ]
     assert {row.actor for row in rows} == {f"operator:{operator.name}"}
 
 
 @pytest.mark.gen_test
-async def test_where_there_is_nobody_to_merge_nothing_is_done_and_nothing_written(
-    world: Product, wechat: WeChat, phones: Phones, network: Network
+@pytest.mark.parametrize(
+    ("language", "sessions"), [("en", ["1 session", "2 sessions"]), ("zh", ["1 个会话", "2 个会话"])]
+)
+async def test_the_question_names_everybody_whom_it_is_about(
+    make_server: Callable[..., Product],
+    wechat: WeChat,
+    phones: Phones,
+    network: Network,
+    language: str,
+    sessions: list[str],
 ) -> None:
-    w = await people(world, wechat, phones)
-    operator = await make_operator(world, network, role="operator")
+    w = await people(two_programs(make_server), wechat, phones)
+    named = await w.phone.request("PUT", "/api/me", json={"nickname": "梅 <b>"}, headers=w.phone.bearer)
+    assert named.status == 200
+    before = w.phone.token
+    succeeded(await w.phone.login(appid=APPID))  # on a second phone
+    w.phone.token = before
+    operator = await make_operator(w.server, network, role="operator")
+    openids = await openids_of(w)
+    await operator.post(f"/admin/users/{w.here}/merge", SURE)
     for deed in ("merge", "split"):
-        page = await operator.post(f"/admin/users/{w.stranger}/{deed}", SURE)
-        assert "There was nothing to do" in page.text
-    assert await persons(w) == [None, None, None]
-    assert not [row for row in await audit(world) if row.deed in ("user.merge", "user.split")]
+        page = await operator.get(f"/admin/users/{w.there}/{deed}?lang={language}")
+        assert all(f"…{openid[-6:]}" in page.text for openid in openids[:2])
+        assert f"…{openids[2][-6:]}" not in page.text
+        seen = Seen.of(page)
+        assert "梅 <b>" in seen.words
+        assert {f"/admin/users/{user}?lang={language}" for user in (w.here, w.there)} <= seen.links
+        assert f"/admin/users/{w.stranger}?lang={language}" not in seen.links
+        assert [word for word in seen.words if word in sessions] == sessions
+        assert {str(w.here), str(w.there), "The other shop"} <= set(seen.words)
+
+
+async def openids_of(w: World) -> list[str]:
+    async with process.opened(settings_of(w.server)) as backend:
+        return [(await backend.users.find(each)).openid for each in (w.here, w.there, w.stranger)]
 
 
 @pytest.mark.gen_test
-async def test_a_viewer_may_not_and_a_limited_operator_reaches_only_his_own(
-    world: Product, wechat: WeChat, phones: Phones, network: Network
+async def test_where_there_is_nobody_to_merge_nothing_is_done_and_nothing_written(
+    world: World, network: Network
 ) -> None:
-    w = await people(world, wechat, phones)
-    viewer = await make_operator(world, network, role="viewer")
-    assert (await viewer.post(f"/admin/users/{w.here}/merge", SURE)).status == 403
-    limited = await make_operator(world, network, role="operator", appids=[APPID])
-    assert f"/admin/users/{w.there}" not in Seen.of(await limited.get(f"/admin/users/{w.here}")).links
-    assert "There was nothing to do" in (await limited.post(f"/admin/users/{w.here}/merge", SURE)).text
-    assert (await limited.post(f"/admin/users/{w.there}/merge", SURE)).status == 404
-    assert await persons(w) == [None, None, None]
+    operator = await make_operator(world.server, network, role="operator")
+    for deed in ("merge", "split"):
+        page = await operator.post(f"/admin/users/{world.stranger}/{deed}", SURE)
+        assert "There was nothing to do" in page.text
+    assert await persons(world) == [None, None, None]
+    assert not [row for row in await audit(world.server) if row.deed in ("user.merge", "user.split")]
+
+
+@pytest.mark.gen_test
+async def test_a_viewer_may_not_and_a_limited_operator_reaches_only_his_own(world: World, network: Network) -> None:
+    viewer = await make_operator(world.server, network, role="viewer")
+    assert (await viewer.post(f"/admin/users/{world.here}/merge", SURE)).status == 403
+    limited = await make_operator(world.server, network, role="operator", appids=[APPID])
+    assert f"/admin/users/{world.there}" not in Seen.of(await limited.get(f"/admin/users/{world.here}")).links
+    assert "There was nothing to do" in (await limited.post(f"/admin/users/{world.here}/merge", SURE)).text
+    assert (await limited.post(f"/admin/users/{world.there}/merge", SURE)).status == 404
+    assert await persons(world) == [None, None, None]
 
 
 @pytest.mark.gen_test
 async def test_when_wechat_names_another_unionid_the_merge_is_over(
-    world: Product, wechat: WeChat, phones: Phones, network: Network
+    world: World, wechat: WeChat, network: Network
 ) -> None:
-    w = await people(world, wechat, phones)
-    operator = await make_operator(world, network, role="operator")
-    await operator.post(f"/admin/users/{w.here}/merge", SURE)
+    operator = await make_operator(world.server, network, role="operator")
+    await operator.post(f"/admin/users/{world.here}/merge", SURE)
     await wechat.app(bound_open_platform=True)
-    succeeded(await w.phone.login(appid=APPID))
-    assert await persons(w) == [None, min(w.here, w.there), None]
+    succeeded(await world.phone.login(appid=APPID))
+    assert await persons(world) == [None, min(world.here, world.there), None]

@@ -11,15 +11,16 @@ import pytest
 from operator_at import (
     PASSWORD,
     Operator,
-    Page,
     add,
     audit,
     change,
     deeds_of,
+    first_link,
     invite,
     is_in,
     make_operator,
     name_of,
+    set_up,
 )
 from phone import Network
 from product import Product
@@ -31,23 +32,6 @@ from actions.signing_in import session_of
 from handlers.pages import words_in
 
 GOOD = "four quiet boats in the harbour"
-
-
-def first_link(server: Product) -> str | None:
-    """The path of the link that the last start printed."""
-    line = re.compile(r"^first operator, within an hour: http://[\d.:]+(/admin/setup\?link=\S+)$", re.MULTILINE)
-    found = line.findall(server.log())
-    return found[-1] if found else None
-
-
-async def set_up(browser: Operator, path: str, password: str = GOOD, again: str = "", name: str = "") -> Page:
-    form = await browser.get(path)
-    fields = {"link": form.value("link"), "password": password, "again": again or password, "form": form.form_token}
-    fields |= {"name": name} if name else {}
-    answer = await browser.ask("POST", "/admin/setup", fields)
-    if answer.status == 303:
-        return await browser.get(answer.headers["Location"])
-    return Page(answer, "/admin/setup")
 
 
 def code_now(secret: bytes, step: int = 0) -> str:
@@ -75,7 +59,7 @@ class TestTheFirst:
         assert [(row.actor, row.deed) for row in await audit(server) if row.deed.startswith("operator")] == [
             ("operator:mei", "operator.add")
         ]
-        assert (await Operator(server, network).sign_in("mei", GOOD)).path == "/admin/"
+        assert (await Operator(server, network).sign_in("mei")).path == "/admin/"
 
     @pytest.mark.gen_test
     async def test_a_new_start_makes_a_new_link_until_there_is_somebody(
@@ -133,7 +117,7 @@ class TestLinks:
         assert page.path == "/admin/"
         assert await is_in(browser)
         assert (await browser.get(path)).status == 404
-        assert (await Operator(server, network).sign_in(name, GOOD)).path == "/admin/"
+        assert (await Operator(server, network).sign_in(name)).path == "/admin/"
         assert (await deeds_of(server, name))[0] == ("operator.password", "done")
 
     @pytest.mark.gen_test

@@ -7,7 +7,7 @@ import pytest
 from at_work import Seen, arrive, guarded_posts, rows, rows_of, statuses, sure, with_password
 from operator_at import PASSWORD, Operator, make_operator
 from phone import Network, Phone
-from product import Product
+from product import APPID, Product
 from shell import settings_of
 
 import process
@@ -21,6 +21,8 @@ READABLE: dict[Role, list[str]] = {
     "operator": ["/admin/audit"],
     "admin": ["/admin/operators", "/admin/settings"],
 }
+# Where the page of incidents leads whoever may go there.
+REMEDIES = {"/admin/everybody", f"/admin/apps/{APPID}/refresh-token", "/admin/keys", "/admin/operators"}
 
 
 async def kept(server: Product, name: str) -> Kept:
@@ -112,7 +114,18 @@ async def test_a_viewers_pages_have_no_button_that_he_may_not_press(
     seen = Seen.of(await operator.get(f"/admin/users/{user}"))
     assert {f"/admin/users/{user}/{deed}" for deed in ("revoke", "block", "erase")} <= seen.links
     incident = Seen.of(await viewer.get("/admin/incident"))
-    assert "/admin/everybody" not in incident.links
+    assert not incident.links & REMEDIES
+    assert Seen.of(await operator.get("/admin/incident")).links >= REMEDIES
+
+
+@pytest.mark.gen_test
+async def test_an_admin_of_some_mini_programs_is_led_only_where_he_may_go(embedded: Product, network: Network) -> None:
+    limited = await make_operator(embedded, network, "admin", appids=[APPID])
+    links = Seen.of(await limited.get("/admin/incident")).links
+    assert links & REMEDIES == {"/admin/everybody", f"/admin/apps/{APPID}/refresh-token", "/admin/operators"}
+    for link in links:
+        if link.startswith("/admin/"):
+            assert (await limited.get(link)).status == 200, link
 
 
 @pytest.mark.gen_test

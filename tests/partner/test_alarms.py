@@ -24,7 +24,8 @@ from actions.alarms import AGAIN_SECONDS, Alarms, Memory
 from actions.health import Health
 from actions.outgoing import Outgoing
 from actions.robots import DingTalk, Feishu, Mail, NotTold, WeCom
-from values import MailUrl, Secret
+from addresses import MailUrl
+from values import Secret
 
 MakeServer = Callable[..., Product]
 SIGNED = "SEC0123456789abcdef"

@@ -148,7 +148,7 @@ async def test_a_store_that_is_away_is_never_told_as_a_dead_token(
     redis_server: RedisServer,
     mariadb: MariaDB,
 ) -> None:
-    server = make_server(DATABASE=mariadb.database(), SESSIONS=redis_server.url(), AUTO_UPGRADE="true")
+    server = make_server(DATABASE=mariadb.served(), SESSIONS=redis_server.url())
     [phone] = phones(1, at=server)
     await phone.login()
     shop = await back_end(server, network, "outage", "introspect")

@@ -150,7 +150,7 @@ async def test_what_was_refused_for_a_day_is_given_up_and_can_be_sent_again_by_h
 
 @pytest.mark.gen_test(timeout=90)
 async def test_three_processes_send_each_event_once(make_server: MakeServer, phones: Phones, mariadb: MariaDB) -> None:
-    async with told(make_server, WORKERS=3, DATABASE=mariadb.database(), AUTO_UPGRADE="true") as (server, listener):
+    async with told(make_server, WORKERS=3, DATABASE=mariadb.served()) as (server, listener):
         await asyncio.gather(*(phone.login() for phone in phones(40, at=server)))
         await listener.waits_for(40, seconds=40)
         await asyncio.sleep(2)

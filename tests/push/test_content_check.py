@@ -1,10 +1,12 @@
 """CONTENT_CHECK: what people write and show is seen by others only when WeChat lets it pass."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -296,6 +298,18 @@ class TestPictures:
         async with process.opened(settings_of(checking)) as backend:
             await forget_held(backend)
         assert [await status(mei, path) for path in (old, new)] == [404, 200]
+
+    async def test_the_copy_of_ones_data_holds_the_picture_itself_and_not_where_it_is(self, mei: Phone) -> None:
+        succeeded(await mei.login())
+        path = await sent(mei)
+        exported = await mei.request("GET", "/api/me/export", headers=mei.bearer)
+        held = succeeded(exported)["held_avatar"]
+        assert base64.b64decode(held["base64"], validate=True) == (await mei.request("GET", path)).body
+        assert (held["type"], held["created_at"] <= time.time()) == ("image/jpeg", True)
+        assert path.removeprefix("/avatars/") not in exported.body.decode()
+        await judged(mei)
+        copy = succeeded(await mei.request("GET", "/api/me/export", headers=mei.bearer))
+        assert (copy["avatar"]["path"], copy["held_avatar"]) == (path, None)
 
     async def test_an_address_elsewhere_is_taken_only_if_it_is_wechat_s(self, mei: Phone) -> None:
         succeeded(await mei.login())

@@ -13,14 +13,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from clusters import SixNodes
 from servers import RedisServer
 
+from addresses import SESSIONS
 from settings import MysqlUrl, RedisUrl, SqliteUrl
 from stores.db import Database, Query, Script, Statement, open_database
 from stores.epochs import Epochs
 from stores.logins import Logins
 from stores.records import Records
 from stores.sessions import Opening, Session, SessionGone, Sessions, new_token, session_id
+from stores.sessions.on_cluster import ClusterSessions
 from stores.sessions.on_redis import RedisSessions
 from stores.sessions.on_sql import SqlSessions
 from stores.sessions.packed import Packer
@@ -228,6 +231,20 @@ def on_redis(where: RedisUrl, people: SqliteUrl) -> House:
     db = open_database(people)
     _, sessions = redis_sessions(where, db)
     return House("redis", db, sessions, Users(db), Epochs(db), lambda: on_redis(where, people))
+
+
+def on_cluster(where: RedisUrl, people: SqliteUrl) -> House:
+    """A house whose sessions are in a Redis Cluster; nothing is connected yet."""
+    db = open_database(people)
+    sessions = ClusterSessions(where, "menshen", Packer(b"k" * 32), Records(Epochs(db), Logins(db), Users(db)))
+    return House("cluster", db, sessions, Users(db), Epochs(db), lambda: on_cluster(where, people))
+
+
+def cluster_url(six: SixNodes) -> RedisUrl:
+    """The setting SESSIONS as the engine takes it."""
+    where = SESSIONS.read(six.url())
+    assert isinstance(where, RedisUrl)
+    return where
 
 
 def redis_url(server: RedisServer, database: int, user: str = "menshen") -> RedisUrl:

@@ -5,19 +5,35 @@ A test module takes these fixtures with ``pytest_plugins = ["store_fixtures"]``.
 | fixture    | gives                                                                                                 |
 |------------|-------------------------------------------------------------------------------------------------------|
 | `database` | a `Database` with an empty schema: once SQLite, once MariaDB                                           |
+| `owner`    | the same one with all rights: on MariaDB a server has those of deploy/mysql/grants.sql alone          |
 | `house`    | the session promise with the people and epochs around it: on SQLite, on MariaDB, on Redis              |
+| `cluster_house` | the same on a Redis Cluster, which tests/stores/test_promise_on_cluster.py takes for `house`     |
 | `redis`    | a client that looks at the keys of `redis_house`; `sqlite_house`, `mariadb_house` are the engines alone |
 
-On Redis the people live in SQLite.
+On Redis and a cluster the people live in SQLite.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis as redis_py
-from engines import APPID, EMPTY, OTHER_APPID, House, mysql_url, on_redis, on_sql, redis_url, sqlite_at
+from clusters import SixNodes
+from engines import (
+    APPID,
+    EMPTY,
+    OTHER_APPID,
+    House,
+    cluster_url,
+    mysql_url,
+    on_cluster,
+    on_redis,
+    on_sql,
+    redis_url,
+    sqlite_at,
+)
 from servers import MariaDB, RedisServer
 from tornado.ioloop import IOLoop
 
@@ -49,16 +65,8 @@ def _at_once(work: Coroutine[object, object, object]) -> None:
 
 @pytest.fixture(scope="session")
 def mariadb_database(mariadb: MariaDB) -> MysqlUrl:
-    """One MariaDB database with our schema, which each test finds empty."""
-    where = mysql_url(mariadb.database())
-
-    async def upgrade() -> None:
-        db = open_database(where)
-        assert await db.upgrade()
-        await db.close()
-
-    _at_once(upgrade())
-    return where
+    """One MariaDB database with our schema, which each test finds empty, for the user of deploy/mysql/grants.sql."""
+    return mysql_url(mariadb.served())
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +101,21 @@ def empty_mariadb(mariadb: MariaDB, mariadb_database: MysqlUrl) -> MysqlUrl:
 def database(request: pytest.FixtureRequest, io_loop: IOLoop) -> Iterator[Database]:
     """An empty database, open."""
     fixture = "sqlite_file" if request.param == "sqlite" else "empty_mariadb"
-    db = open_database(request.getfixturevalue(fixture))
+    yield from _open(open_database(request.getfixturevalue(fixture)), io_loop)
+
+
+@pytest.fixture
+def owner(database: Database, request: pytest.FixtureRequest, io_loop: IOLoop) -> Iterator[Database]:
+    """The same database for whoever owns it."""
+    if database.dialect == "sqlite":
+        yield database
+        return
+    where: MysqlUrl = request.getfixturevalue("mariadb_database")
+    mariadb: MariaDB = request.getfixturevalue("mariadb")
+    yield from _open(open_database(replace(where, user=mariadb.user)), io_loop)
+
+
+def _open(db: Database, io_loop: IOLoop) -> Iterator[Database]:
     io_loop.run_sync(db.start)
     yield db
     io_loop.run_sync(db.close)
@@ -114,6 +136,22 @@ def redis(redis_house: House, redis_server: RedisServer, redis_database: int) ->
     """A client that sees the keys of `redis_house`."""
     with redis_server.client(redis_database) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def six_nodes(folder: Path) -> Iterator[SixNodes]:
+    """A Redis Cluster that the tests of one process share."""
+    six = SixNodes(folder / "six-nodes")
+    six.start()
+    yield six
+    six.kill()
+
+
+@pytest.fixture
+def cluster_house(six_nodes: SixNodes, sqlite_file: SqliteUrl, io_loop: IOLoop) -> Iterator[House]:
+    """The promise on a Redis Cluster, empty but for the epochs."""
+    six_nodes.flush()
+    yield from _lived_in(on_cluster(cluster_url(six_nodes), sqlite_file), io_loop)
 
 
 @pytest.fixture

@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
 from children import free_port
-from engines import ad_hoc, mysql_url, script
+from engines import House, ad_hoc, mysql_url, script
 from servers import MariaDB
+from small_disk import MIB, SmallDisk, small_disk
+from tornado.ioloop import IOLoop
 
 from settings import MysqlUrl, Secret, SqliteUrl
-from stores.audit import FILE_NAME, Audit, AuditAway, AuditBroken, Entry
+from stores.audit import FILE_NAME, Audit, AuditAway, AuditBroken, Copied, Entry
 from stores.db import Database, open_database
 from stores.db.statements import Dialect, history
 from stores.errors import StoreTrouble
@@ -42,9 +45,12 @@ def audit(database: Database, tmp_path: Path) -> Audit:
     return Audit(database, tmp_path)
 
 
-def away() -> Database:
+@pytest.fixture
+def away(io_loop: IOLoop) -> Iterator[Database]:
     """A database that does not answer."""
-    return open_database(MysqlUrl("nobody", Secret("nothing"), "127.0.0.1", free_port(), "nowhere"))
+    database = open_database(MysqlUrl("nobody", Secret("nothing"), "127.0.0.1", free_port(), "nowhere"))
+    yield database
+    io_loop.run_sync(database.close)
 
 
 async def add(audit: Audit, number: int) -> None:
@@ -53,7 +59,7 @@ async def add(audit: Audit, number: int) -> None:
 
 
 async def change(db: Database, sql: str, **parameters: object) -> None:
-    """What somebody with the database's own password may do, once the triggers are out of the way."""
+    """What the owner of the database may do, once the triggers of SQLite are out of the way."""
     if db.dialect == "sqlite":
         await db.write(script(*(ad_hoc(f"DROP TRIGGER IF EXISTS {name}") for name in TRIGGERS)))
     await db.write(script(ad_hoc(sql, **parameters)))
@@ -96,9 +102,9 @@ async def test_rows_added_at_once_stand_in_one_chain_without_a_gap(audit: Audit)
         "DELETE FROM audit WHERE n = 3",
     ],
 )
-async def test_an_edited_or_missing_row_is_named(audit: Audit, database: Database, sql: str) -> None:
+async def test_an_edited_or_missing_row_is_named(audit: Audit, owner: Database, sql: str) -> None:
     await add(audit, 5)
-    await change(database, sql)
+    await change(owner, sql)
     with pytest.raises(AuditBroken) as broken:
         await audit.verify()
     assert broken.value.n == 3
@@ -132,9 +138,9 @@ class TestRowsFromBeforeThereWereRoles:
         await self.they_hold(open_database(where), tmp_path)
 
     @pytest.mark.gen_test
-    async def test_none_of_them_can_be_given_a_role(self, audit: Audit, database: Database) -> None:
+    async def test_none_of_them_can_be_given_a_role(self, audit: Audit, owner: Database) -> None:
         await audit.add(self.ROW)
-        await change(database, "UPDATE audit SET role = 'viewer' WHERE n = 1")
+        await change(owner, "UPDATE audit SET role = 'viewer' WHERE n = 1")
         with pytest.raises(AuditBroken):
             await audit.verify()
 
@@ -167,28 +173,26 @@ class TestRowsFromBeforeThereWereRoles:
 
 
 @pytest.mark.gen_test
-async def test_swapped_rows_are_found(audit: Audit, database: Database) -> None:
+async def test_swapped_rows_are_found(audit: Audit, owner: Database) -> None:
     await add(audit, 5)
     for before, after in [(2, 100), (3, 2), (100, 3)]:
-        await change(database, "UPDATE audit SET n = :after WHERE n = :before", before=before, after=after)
+        await change(owner, "UPDATE audit SET n = :after WHERE n = :before", before=before, after=after)
     with pytest.raises(AuditBroken) as broken:
         await audit.verify()
     assert broken.value.n == 2
 
 
 @pytest.mark.gen_test
-async def test_a_tail_that_was_cut_off_is_found(audit: Audit, database: Database) -> None:
+async def test_a_tail_that_was_cut_off_is_found(audit: Audit, owner: Database) -> None:
     await add(audit, 5)
-    await change(database, "DELETE FROM audit WHERE n > 3")
+    await change(owner, "DELETE FROM audit WHERE n > 3")
     with pytest.raises(AuditBroken) as broken:
         await audit.verify()
     assert broken.value.n == 4
 
 
 @pytest.mark.gen_test
-async def test_sqlite_refuses_to_change_a_row(audit: Audit, database: Database) -> None:
-    if database.dialect == "mysql":
-        return  # there it is for the grants of the database user
+async def test_the_database_refuses_to_change_a_row(audit: Audit, database: Database) -> None:
     await add(audit, 2)
     for sql in ("UPDATE audit SET count = 9 WHERE n = 1", "DELETE FROM audit WHERE n = 1"):
         with pytest.raises(StoreTrouble):
@@ -204,18 +208,66 @@ async def test_each_row_stands_in_the_file_too_and_only_its_owner_reads_it(audit
     assert [json.loads(line)["n"] for line in file.read_text("ascii").splitlines()] == [1, 2, 3]
 
 
+class TestAFullDisk:
+    @pytest.fixture
+    def disk(self, tmp_path: Path) -> Iterator[SmallDisk]:
+        (tmp_path / "disk").mkdir()
+        with small_disk(tmp_path / "disk", MIB) as disk:
+            yield disk
+
+    @pytest.mark.gen_test
+    async def test_the_row_after_a_torn_one_begins_a_line_of_its_own(
+        self, sqlite_house: House, disk: SmallDisk
+    ) -> None:
+        audit = Audit(sqlite_house.db, disk.folder)
+        await audit.add(DEED)
+        disk.fill()
+        for n in range(2, 30):  # up to the end of the block that the file has already
+            await audit.add(replace(DEED, count=n))
+        file = disk.folder / FILE_NAME
+        assert not file.read_bytes().endswith(b"\n"), "no line was torn, so this test has shown nothing"
+        assert not audit.file_takes
+        whole = file.read_bytes().count(b"\n")
+        disk.make_room()
+        last = await audit.add(DEED)
+        assert audit.file_takes
+        *before, torn, after = file.read_bytes().splitlines()
+        assert [json.loads(line)["n"] for line in before] == list(range(1, whole + 1))
+        assert last == Entry(**json.loads(after))
+        assert torn
+        assert await audit.copied() == Copied(rows=whole + 1, alone=0, torn=[whole + 1])
+        assert await audit.verify() == 30
+
+    @pytest.mark.gen_test
+    async def test_processes_that_write_at_once_tear_nothing_that_was_whole(
+        self, sqlite_house: House, tmp_path: Path
+    ) -> None:
+        audits = [Audit(sqlite_house.db, tmp_path) for _ in range(4)]
+        (tmp_path / FILE_NAME).write_bytes(b'{"n": 0, "at')
+        await asyncio.gather(*(audit.add(replace(DEED, count=n)) for n in range(20) for audit in audits))
+        assert await audits[0].copied() == Copied(rows=80, alone=0, torn=[1])
+
+
 @pytest.mark.gen_test
-async def test_one_place_is_enough(audit: Audit, tmp_path: Path) -> None:
+async def test_the_file_says_how_many_rows_it_alone_has(audit: Audit, away: Database, tmp_path: Path) -> None:
+    assert await audit.copied() == Copied(0, 0, [])
+    await add(audit, 2)
+    await Audit(away, tmp_path).add(DEED)
+    assert await audit.copied() == Copied(rows=3, alone=1, torn=[])
+
+
+@pytest.mark.gen_test
+async def test_one_place_is_enough(audit: Audit, away: Database, tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
     assert (await audit.add(DEED)).n == 1
     (tmp_path / FILE_NAME).rmdir()
-    assert (await Audit(away(), tmp_path).add(DEED)).n == 0
+    assert (await Audit(away, tmp_path).add(DEED)).n == 0
     assert json.loads((tmp_path / FILE_NAME).read_text("ascii"))["target"] == "session:ab12"
     assert await audit.verify() == 1
 
 
 @pytest.mark.gen_test
-async def test_without_either_place_there_is_no_deed(tmp_path: Path) -> None:
+async def test_without_either_place_there_is_no_deed(away: Database, tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(AuditAway):
-        await Audit(away(), tmp_path).add(DEED)
+        await Audit(away, tmp_path).add(DEED)

@@ -1,9 +1,15 @@
 """A script says once, for both databases, what happens inside one transaction."""
 
 import asyncio
+import time
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from aiomysql import connection
 from engines import ad_hoc, meet, mysql_url, script
+from faults.delaying import DelayingProxy
 from servers import MariaDB
 
 from settings import MysqlUrl
@@ -136,7 +142,7 @@ class TestMariaDB:
     async def test_a_wrong_password_and_a_missing_database_are_told_in_words(
         self, mariadb: MariaDB, mariadb_database: MysqlUrl
     ) -> None:
-        here = mariadb_database
+        here = replace(mariadb_database, user=mariadb.user)
         wrong = MysqlUrl(here.user, Secret("a-wrong-password"), here.host, here.port, here.name)
         missing = MysqlUrl(here.user, here.password, here.host, here.port, "test_4711")
         for where, trouble in ((wrong, WrongCredentials), (missing, WrongSchema)):
@@ -175,3 +181,44 @@ async def test_a_mariadb_that_hangs_keeps_nobody_of_a_crowd_beyond_the_limit(mar
         mariadb.thaw()
         await database.close()
     assert max(waits) < 3 * READ_SECONDS
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_connection_that_comes_at_the_deadline_does_not_make_the_call_forget_it(
+    mariadb: MariaDB, empty_mariadb: MysqlUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of the driver's own around it would swallow the cancellation (asyncio.wait_for of Python 3.11)."""
+    open_connection = connection._open_connection
+
+    async def held_up(*where: Any) -> Any:
+        opened = await open_connection(*where)
+        time.sleep(READ_SECONDS + 0.2)  # noqa: ASYNC251  # the whole loop, as a burst does, so that both fall together
+        return opened
+
+    monkeypatch.setattr(connection, "_open_connection", held_up)
+    db = open_database(empty_mariadb)
+    mariadb.freeze()  # the kernel still takes connections for it
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(UsersAway):
+                await db.read(ad_hoc("SELECT 1"))
+    finally:
+        mariadb.thaw()
+        await db.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_whoever_has_an_answer_does_not_wait_for_others_who_connect(
+    mariadb: MariaDB, empty_mariadb: MysqlUrl
+) -> None:
+    """Giving a connection back wakes whoever waits at the driver's pool, whose lock is held while somebody connects."""
+    with closing(DelayingProxy(mariadb.port)) as proxy:
+        db = open_database(replace(empty_mariadb, port=proxy.port))
+        await db.start()
+        proxy.hold_newcomers()
+        answered, connecting = await asyncio.gather(
+            db.read(ad_hoc("SELECT SLEEP(0.2)")), db.read(ad_hoc("SELECT 1")), return_exceptions=True
+        )
+        await db.close()
+    assert answered == [(0,)]
+    assert isinstance(connecting, UsersAway)

@@ -23,7 +23,7 @@ def test_the_first_start_makes_keys_and_every_later_one_finds_the_same(tmp_path:
 
 def test_reading_makes_no_keys_and_no_folder(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    with pytest.raises(KeysUnreadable, match=f"there are no keys in {folder}"):
+    with pytest.raises(KeysUnreadable, match=f"no keys in {folder}"):
         load_keys(folder)
     assert not folder.exists()
 

@@ -3,20 +3,20 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import APPID, OTHER_APPID, ad_hoc, meet, mysql_url, now, opening, script, sqlite_at
+from engines import APPID, OTHER_APPID, meet, now, opening, script, sqlite_at
 from servers import MariaDB
 from tornado.ioloop import IOLoop
 
 from settings import MysqlUrl, SqliteUrl
 from stores.db import Database, Query, Statement, load, open_database, statements
-from stores.db.statements import Dialect, history
-from stores.errors import WrongSchema
+from stores.db.statements import Dialect
 from stores.figures import Figures
-from stores.logins import Login, Logins
+from stores.logins import WAYS, Login, Logins
 from stores.sessions.on_sql import SqlSessions
 from stores.users import Users
 
@@ -100,6 +100,8 @@ VALUES: dict[str, Any] = {
     "nickname": "Mei",
     "now": AT - 900,
     "openid": "oPerson5",
+    "openids": ["oPerson5", "oPerson6"],
+    "people": [ID, OTHER_ID],
     "person": ID,
     "phone": "13800138000",
     "opened_us": AT * 1_000_000,
@@ -147,6 +149,7 @@ VALUES: dict[str, Any] = {
     "operator_id": 5,
     "password": "$argon2id$",
     "role": "admin",
+    "rows": [(ID, 5, APPID, 0, *[None] * 7, AT, AT)],
     "scope": APPID,
     "since": AT - 90 * 86_400,
     "step": 1,
@@ -200,7 +203,7 @@ def parameters(statement: Statement, dialect: Dialect) -> set[str]:
 def query_of(full_name: str) -> Query:
     statement = STATEMENTS[full_name]
     values = {name: VALUES[name] for name in parameters(statement, "sqlite")}
-    if "id" in values and not full_name.startswith("users.sql") and full_name != "logins.sql/note_last_login":
+    if "id" in values and not full_name.startswith("users.sql"):
         values["id"] = ID
     here = [held for beginning, held in HERE.items() if full_name.startswith(beginning)]
     values |= {name: value for held in here for name, value in held.items() if name in values}
@@ -214,7 +217,8 @@ class TestUse:
 
     def test_every_statement_is_used_and_every_use_names_a_statement(self) -> None:
         loaded = re.compile(r'(\w+) = load\("(\w+\.sql)"\)')
-        used, doors = set(), {}
+        used = {f"logins.sql/{statement.name}" for way in WAYS.values() for statement in way}
+        doors = {}
         product = [path for room in ("stores",) for path in sorted((ROOT / room).rglob("*.py"))]
         for path in product:
             doors[path] = dict(loaded.findall(path.read_text("utf-8")))
@@ -259,6 +263,13 @@ class TestBinding:
         text, values = asked.bound("mysql")
         assert "IN (%(ids_0)s, %(ids_1)s)" in text
 
+    def test_a_list_of_rows_becomes_as_many_in_brackets(self) -> None:
+        asked = Query(plain("INSERT INTO some (a, b) VALUES :rows"), {"rows": [(1, b"x"), (2, None)]})
+        text, values = asked.bound("mysql")
+        assert text.endswith("VALUES (%(rows_0_0)s, %(rows_0_1)s), (%(rows_1_0)s, %(rows_1_1)s)")
+        assert values == {"rows_0_0": 1, "rows_0_1": b"x", "rows_1_0": 2, "rows_1_1": None}
+        assert asked.bound("sqlite")[0].endswith("VALUES (:rows_0_0, :rows_0_1), (:rows_1_0, :rows_1_1)")
+
     def test_an_empty_list_fits_nothing(self) -> None:
         text, values = FILES["logins.sql"]["logins_by_id"](ids=[]).bound("sqlite")
         assert "IN (NULL)" in text
@@ -289,6 +300,19 @@ class TestParts:
         (tmp_path / "names.sql").write_text(all_of + part)
         with pytest.raises(KeyError):
             load("names.sql")
+
+    def test_a_name_with_words_between_brackets_stands_for_one_statement_each(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(statements, "FOLDER", tmp_path)
+        part = "-- part by_(age|name): in an order\nORDER BY n.@\n"
+        (tmp_path / "names.sql").write_text(
+            f"{part}-- all_by_(age|name): all, in an order\nSELECT n.name {{{{by_@}}}};\n"
+        )
+        assert {name: each.text["mysql"] for name, each in load("names.sql").items()} == {
+            "all_by_age": "SELECT n.name ORDER BY n.age",
+            "all_by_name": "SELECT n.name ORDER BY n.name",
+        }
 
 
 async def fill(db: Database) -> None:
@@ -332,10 +356,11 @@ def filled_sqlite(sqlite_template: bytes, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="class")
 def filled_mariadb(mariadb: MariaDB, mariadb_database: MysqlUrl) -> MysqlUrl:
+    """For its owner, who upgrades and moves: those statements are explained too."""
     _fill_now(open_database(mariadb_database))
     for table in BIG_TABLES:
         mariadb.query(f"ANALYZE TABLE {table}", database=mariadb_database.name)
-    return mariadb_database
+    return replace(mariadb_database, user=mariadb.user)
 
 
 def _fill_now(db: Database) -> None:
@@ -415,92 +440,3 @@ def plain(text: str) -> Statement:
 def limited_walk(asked: Query, plan: list[str]) -> bool:
     """Whether SQLite walks along an index in order and stops at the LIMIT, as a page of a list does."""
     return asked.statement.name == "logins_newest" and all("USING INDEX login_by_time" in line for line in plan)
-
-
-class TestSchema:
-    @pytest.mark.gen_test
-    async def test_applied_twice_it_changes_nothing(self, database: Database) -> None:
-        before = await columns(database)
-        mei = await meet(Users(database), "oMei")
-        assert await database.upgrade() == []
-        assert await columns(database) == before
-        assert await Users(database).find(mei.id) == mei
-
-    @pytest.mark.quick
-    @pytest.mark.gen_test
-    async def test_of_a_person_it_keeps_what_the_field_keeps(self, sqlite_file: SqliteUrl) -> None:
-        db = open_database(sqlite_file)
-        await db.start()
-        mine = [column for table, column in await columns(db) if table == "user"]
-        await db.close()
-        assert set(mine) >= {
-            "id",
-            "appid",
-            "openid",
-            "unionid",
-            "nickname",
-            "avatar_url",
-            "phone",
-            "create_time",
-            "last_login_time",
-            "state",
-        }
-
-    @pytest.mark.gen_test
-    async def test_both_databases_have_the_same_tables_and_columns(
-        self, sqlite_file: SqliteUrl, mariadb_database: MysqlUrl
-    ) -> None:
-        found = []
-        for where in (sqlite_file, mariadb_database):
-            db = open_database(where)
-            await db.start()
-            found.append(await columns(db))
-            await db.close()
-        assert found[0] == found[1]
-
-    @pytest.mark.quick
-    def test_no_version_of_it_takes_anything_away(self) -> None:
-        dialects: tuple[Dialect, ...] = ("sqlite", "mysql")
-        for dialect in dialects:
-            for parts in history(dialect).values():
-                assert not [part for part in parts if re.search(r"\b(DROP|TRUNCATE|RENAME)\b", part)]
-        assert list(history("sqlite")) == list(history("mysql")) == list(range(1, len(history("sqlite")) + 1))
-
-    @pytest.mark.gen_test
-    async def test_a_mariadb_upgrade_that_was_cut_short_is_simply_run_again(self, mariadb: MariaDB) -> None:
-        where = mysql_url(mariadb.database())
-        mariadb.query(history("mysql")[1][0], database=where.name)
-        mariadb.query(history("mysql")[1][1], database=where.name)
-        db = open_database(where)
-        with pytest.raises(WrongSchema):
-            await db.start()
-        assert await db.upgrade() == list(history("mysql"))
-        await db.start()
-        await db.close()
-
-    @pytest.mark.gen_test
-    async def test_servers_that_upgrade_at_once_do_it_once(self, mariadb: MariaDB) -> None:
-        where = mysql_url(mariadb.database())
-        dbs = [open_database(where) for _ in range(3)]
-        applied = await asyncio.gather(*(db.upgrade() for db in dbs))
-        for db in dbs:
-            await db.close()
-        assert sorted(applied, key=len) == [[], [], list(history("mysql"))]
-
-    @pytest.mark.gen_test
-    async def test_a_newer_schema_is_refused_in_words(self, database: Database) -> None:
-        await database.write(script(FILES["upkeep.sql"]["note_version"](version=4_711, now=now())))
-        try:
-            with pytest.raises(WrongSchema, match="newer than this program"):
-                await database.upgrade()
-        finally:
-            await database.write(script(ad_hoc("DELETE FROM schema_version WHERE version = :version", version=4_711)))
-        await database.ping()
-
-
-async def columns(db: Database) -> set[tuple[str, str]]:
-    if db.dialect == "sqlite":
-        asked = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
-    else:
-        asked = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
-    return {(str(row[0]), str(row[1])) for row in await db.read(ad_hoc(asked)) if not row[0].startswith("sqlite_")}
