@@ -20,7 +20,6 @@ from typing import Any
 from settings import RedisUrl
 from stores.errors import SessionsAway, StoreTrouble
 from stores.records import Records
-from stores.sessions.on_redis import Found, RedisBucket
 from stores.sessions.packed import HANDLE_BYTES, Packer, pointed, signpost
 from stores.sessions.promise import (
     CLAIM_SECONDS,
@@ -35,6 +34,7 @@ from stores.sessions.promise import (
     Session,
     SessionGone,
 )
+from stores.sessions.redis_bucket import Found, RedisBucket
 from stores.sessions.redis_cluster import BucketLink, ClusterNode, RedisCluster
 from stores.sessions.redis_epochs import RedisEpochs
 from stores.sessions.redis_keys import Keys
