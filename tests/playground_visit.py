@@ -87,5 +87,5 @@ async def visit(chromium: Browser, server: DevServer, **options: Any) -> AsyncIt
     at = Visit(await context.new_page(), server)
     await at.page.goto(server.base)
     yield at
-    assert not at.complaints
+    assert not at.complaints, at.complaints
     await context.close()

@@ -214,7 +214,7 @@ async def test_keys_that_are_gone_and_data_that_is_gone_are_told(make_server: Ma
     server.stop()
     os.rename(server.data_dir / KEYS, server.folder / KEYS)
     found = await examined(server, status=1)
-    named(found, "keys", level="fail", said="there are no keys", remedy="keys.json")
+    named(found, "keys", level="fail", said="no keys in", remedy="keys.json")
     os.rename(server.folder / KEYS, server.data_dir / KEYS)
     os.rename(server.data_dir / "menshen.db", server.folder / "gone.db")
     named(await examined(server, status=1), "database", level="fail", said="there is no", remedy="or set DATA_DIR")

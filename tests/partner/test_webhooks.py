@@ -148,10 +148,18 @@ async def test_what_was_refused_for_a_day_is_given_up_and_can_be_sent_again_by_h
         assert (await admin.post("/admin/deliveries/999999/again")).status == 404
 
 
+async def in_at_last(phone: Phone) -> None:
+    """Log in, again where a busy machine was too slow: whether that one was the first login is the server's to know."""
+    for _ in range(3):
+        if (await phone.login()).status == 200:
+            return
+    raise AssertionError("nobody let this phone in")
+
+
 @pytest.mark.gen_test(timeout=90)
 async def test_three_processes_send_each_event_once(make_server: MakeServer, phones: Phones, mariadb: MariaDB) -> None:
     async with told(make_server, WORKERS=3, DATABASE=mariadb.served()) as (server, listener):
-        await asyncio.gather(*(phone.login() for phone in phones(40, at=server)))
+        await asyncio.gather(*map(in_at_last, phones(40, at=server)))
         await listener.waits_for(40, seconds=40)
         await asyncio.sleep(2)
         assert len(listener.heard) == 40
