@@ -215,7 +215,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /avatars/{name}": Operation(
         "A person's picture",
-        Answer(bare={kind: {} for kind in ("image/jpeg", "image/png", "image/webp")}),
+        Answer(bare={"image/jpeg": {}}),
         carrier="nobody",
         refusals=(_GONE, _USERS_AWAY),
     ),

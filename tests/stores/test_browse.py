@@ -106,7 +106,8 @@ async def test_while_a_long_list_is_read_others_have_their_turn_again_and_again(
     taking.cancel()
     assert len(rows) == 2**11
     longest = max(after - since for since, after in itertools.pairwise(turns))
-    assert longest < whole / 5, f"{longest:.4f} s of {whole:.4f} s at once"
+    a_turn = 0.002  # SQLite's rows are made in another thread, so that there is hardly anything to share out here
+    assert longest < max(whole / 5, a_turn), f"{longest:.4f} s of {whole:.4f} s at once"
 
 
 @pytest.mark.gen_test

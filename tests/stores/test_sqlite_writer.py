@@ -228,7 +228,7 @@ class TestTrouble:
     @pytest.mark.gen_test
     async def test_more_than_can_wait_are_refused_at_once(self, db: Database, sqlite_file: SqliteUrl) -> None:
         with locked(sqlite_file):
-            writes = [asyncio.ensure_future(db.write(lambda: note("same"))) for _ in range(6_000)]
+            writes = [asyncio.ensure_future(db.write(lambda: note("same"))) for _ in range(7_000)]
             await asyncio.sleep(0)
             refused = [each for each in writes if each.done()]
             assert len(refused) >= 500
