@@ -242,7 +242,7 @@ class TestTrouble:
     ) -> None:
         with locked(sqlite_file):
             first = asyncio.ensure_future(db.write(lambda: note("first")))
-            await asyncio.sleep(0.05)  # now the thread waits for the lock, and takes nothing more from the queue
+            await asyncio.sleep(0.5)  # now the thread waits for the lock, and takes nothing more from the queue
             writes = [asyncio.ensure_future(db.write(lambda: note("same"))) for _ in range(5_001)]
             await asyncio.sleep(0)
             assert [each.done() for each in writes].count(True) == 1
