@@ -162,7 +162,8 @@ async def odd_server(*answers: Answer, tls: ssl.SSLContext | None = None) -> Asy
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    # Of 500 who connect at once, those beyond asyncio's hundred would be tried again by the kernel, a second later.
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls, backlog=1_000)
     saw.shut = server.close
     port = server.sockets[0].getsockname()[1]
     saw.base = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"

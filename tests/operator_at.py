@@ -1,6 +1,7 @@
 """An operator at his browser, as far as HTTP goes: cookies, forms with their token, redirects."""
 
 import html
+import itertools
 import re
 import secrets
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,8 @@ from stores.operators import Role
 
 PASSWORD = "seven green lamps at noon"
 WRONG = "seven green lamps at dawn"
+# One for each browser: the failures of one test must not make the next one's operator wait, as an office's would.
+ADDRESSES = (f"127.{16 + n // 65_536}.{n // 256 % 256}.{n % 256}" for n in itertools.count(1))
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
 
@@ -54,9 +57,9 @@ class Page:
 class Operator:
     """A browser with a cookie jar; `https` behaves as behind a trusted proxy with TLS."""
 
-    def __init__(self, server: Product, network: Network, *, address: str = "127.0.0.1", https: bool = False) -> None:
+    def __init__(self, server: Product, network: Network, *, address: str = "", https: bool = False) -> None:
         self.server = server
-        self.address = address
+        self.address = address or next(ADDRESSES)
         self.https = https
         self.name = ""
         self.cookies: dict[str, str] = {}
@@ -167,7 +170,7 @@ async def make_operator(
     *,
     appids: Iterable[str] | None = None,
     name: str = "",
-    address: str = "127.0.0.1",
+    address: str = "",
     https: bool = False,
 ) -> Operator:
     """A new operator of this role, signed in."""

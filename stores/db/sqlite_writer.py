@@ -21,7 +21,7 @@ from stores.errors import StoreFull, StoreTrouble, UsersAway
 log = logging.getLogger("menshen.store")
 
 MOST_WAITING = 5_000
-_MOST_IN_ONE_COMMIT = 256
+MOST_IN_ONE_COMMIT = 256
 _LOOK_SECONDS = 1.0  # between two looks whether the reserve is whole
 _REFUSES_TO_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 # The second is what a quota gives, or a limit on the size of a file; the third a side file that cannot grow.
@@ -112,7 +112,7 @@ class Writer:
             job = self._jobs.get(timeout=_LOOK_SECONDS)
             while job is not None:
                 batch.append(job)
-                if len(batch) == _MOST_IN_ONE_COMMIT:
+                if len(batch) == MOST_IN_ONE_COMMIT:
                     return batch, False
                 job = self._jobs.get_nowait()
         except queue.Empty:

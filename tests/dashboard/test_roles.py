@@ -57,7 +57,7 @@ async def test_whoever_sends_a_form_above_his_role_is_refused_and_noted_each_tim
     assert [(row.deed, row.result, row.target) for row in denied] == [
         ("dashboard.role", "denied", path) for path in forbidden
     ]
-    assert all(row.address == "127.0.0.1" and row.request_id and row.role == role for row in denied)
+    assert all(row.address == somebody.address and row.request_id and row.role == role for row in denied)
     # Nothing of it happened.
     assert await statuses([phone]) == [200]
     assert replace(await kept(server, somebody.name), seen_at=before.seen_at) == before

@@ -149,11 +149,12 @@ async def test_what_was_refused_for_a_day_is_given_up_and_can_be_sent_again_by_h
 
 
 async def in_at_last(phone: Phone) -> None:
-    """Log in, again where a busy machine was too slow: whether that one was the first login is the server's to know."""
-    for _ in range(3):
-        if (await phone.login()).status == 200:
-            return
-    raise AssertionError("nobody let this phone in")
+    """Log in, and again after a 503 as a mini program does: a machine may be too busy for a store's deadline."""
+    answer = await phone.login()
+    for _ in range(4):
+        if answer.status == 503:
+            answer = await phone.login()
+    assert answer.status == 200, answer.body
 
 
 @pytest.mark.gen_test(timeout=90)

@@ -25,6 +25,7 @@ ENDLESS = {
     "mysql": ad_hoc("SELECT SLEEP(60)"),
 }
 ONE = ad_hoc("SELECT 1")
+DOUBLED = 13  # times, so that to make all rows at once takes several times a turn
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_while_a_long_list_is_read_others_have_their_turn_again_and_again(
     hour = ad_hoc("INSERT INTO figure (appid, name, hour, n) VALUES ('wx1', 'a', 0, 1)")
     doubled = [
         ad_hoc(f"INSERT INTO figure (appid, name, hour, n) SELECT appid, name, hour + {2**n}, n FROM figure")  # noqa: S608  # a number of ours
-        for n in range(11)
+        for n in range(DOUBLED)
     ]
     await database.write(script(hour, *doubled))
     turns = list[float]()
@@ -104,7 +105,7 @@ async def test_while_a_long_list_is_read_others_have_their_turn_again_and_again(
     rows = await database.browse(ad_hoc("SELECT appid, name, hour, n FROM figure"))
     whole = time.thread_time() - before
     taking.cancel()
-    assert len(rows) == 2**11
+    assert len(rows) == 2**DOUBLED
     longest = max(after - since for since, after in itertools.pairwise(turns))
     a_turn = 0.002  # SQLite's rows are made in another thread, so that there is hardly anything to share out here
     assert longest < max(whole / 5, a_turn), f"{longest:.4f} s of {whole:.4f} s at once"
