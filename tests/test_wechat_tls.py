@@ -155,6 +155,22 @@ async def test_two_hundred_logins_need_no_more_handshakes_than_ask_at_once(autho
         assert server.connections <= 5
 
 
+@on_a_loop
+async def test_roots_that_cannot_be_read_refuse_and_the_next_question_reads_them_anew(
+    authority: Authority, tmp_path: Path
+) -> None:
+    later = tmp_path / "ca.pem"
+    server = odd_server(wechat(**GOOD), tls=authority.server())
+    async with server as saw, asking(saw.base, cafile=str(later)) as client:
+        await client.open()
+        with pytest.raises(WeChatUnreachable, match="roots of TLS") as trouble:
+            await client.identify("wx1", "0code", address="192.0.2.1", deadline=in_seconds(3))
+        assert not trouble.value.code_spent
+        later.symlink_to(authority.cafile)
+        person = await client.identify("wx1", "0code", address="192.0.2.1", deadline=in_seconds(3))
+    assert person.openid == GOOD["openid"]
+
+
 def test_a_machine_without_roots_of_its_own_has_those_that_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")

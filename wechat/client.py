@@ -1,6 +1,7 @@
 """Asks WeChat who a login code belongs to: one GET of jscode2session, repeated only when that cannot do harm."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -116,8 +117,9 @@ class WeChat:
         return self._waiting
 
     async def open(self) -> None:
-        """Loads what the first question needs, so that it need not wait for it."""
-        await self._wire.open()
+        """Loads what the first question needs, so that it need not wait for it; what fails, that question will say."""
+        with contextlib.suppress(OSError):
+            await self._wire.open()
 
     def use(self, apps: Mapping[str, App]) -> None:
         """Takes up new AppSecrets or mini programs at once; questions under way finish with what they started with."""

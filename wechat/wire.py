@@ -54,21 +54,35 @@ class Wire:
         self._opening: asyncio.Task[Connections] | None = None
 
     async def open(self) -> "Connections":
-        """Loads what the first question needs, in a thread, so that nobody else waits for it."""
+        """Loads what the first question needs, in a thread, so that nobody else waits for it.
+
+        Raises OSError when the roots of TLS cannot be read; the next one who asks tries it anew.
+        """
+        if self._connections is not None:
+            return self._connections
         if self._opening is None:
-            self._opening = asyncio.create_task(asyncio.to_thread(_connections, *self._to))
-        self._connections = await asyncio.shield(self._opening)  # shielded: others may wait for it as well
-        return self._connections
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)  # shielded: others may wait for it as well
 
     async def ask(self, question: Question, deadline: float) -> Ending:
         """One request, `deadline` by the running loop's clock; troubles are given, not raised."""
-        connections = self._connections or await self.open()
+        try:
+            connections = self._connections or await self.open()
+        except OSError:
+            return Ending(WeChatUnreachable("the roots of TLS cannot be read"))
         return await connections.ask(question, deadline)
 
     async def close(self) -> None:
         """Closes the kept connections; questions still under way end as WeChatUnusable."""
         if self._connections is not None:
             await self._connections.close()
+
+    async def _open(self) -> "Connections":
+        try:
+            self._connections = await asyncio.to_thread(_connections, *self._to)
+        finally:
+            self._opening = None
+        return self._connections
 
 
 def _connections(base: str, cafile: str | None) -> "Connections":
