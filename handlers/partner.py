@@ -205,7 +205,7 @@ class Relay(PartnerHandler):
             raise NoSuchResource
         if not _among(f"/{path}", key.paths):
             raise ScopeMissing(key)
-        relayed = await self.backend.wechat.relay(
+        relayed = await self.backend.wechat.calls.relay(
             one_of_ours(self.backend, appid),
             self.request.method or "",
             path,

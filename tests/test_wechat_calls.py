@@ -46,7 +46,7 @@ async def relay(client: WeChat, path: str = "wxa/business/thing", method: str = 
     query, body = more.get("query", ()), more.get("body")
     assert isinstance(query, tuple)
     assert body is None or isinstance(body, bytes)
-    return await client.relay("wx1", method, path, query, body, "application/json", in_seconds(2))
+    return await client.calls.relay("wx1", method, path, query, body, "application/json", in_seconds(2))
 
 
 def asked(server: OddServer) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -5,13 +5,13 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from wechat.answers import BUSY, BUSY_SECONDS, QUOTA_SECONDS, FreshToken, Identity, Reply, read, read_token
 from wechat.breaker import OPEN_SECONDS, Breaker, Passage
-from wechat.calls import Calls, Relayed, Tokens
+from wechat.calls import Calls, Tokens
 from wechat.errors import WeChatBusy, WeChatTrouble, WeChatUnreachable
 from wechat.state import AppState, Ledger
 from wechat.wire import Question, Wire, log_trouble
@@ -180,19 +180,6 @@ class WeChat:
             log_trouble(appid, outcome)
             raise outcome
         return outcome
-
-    async def relay(
-        self,
-        appid: str,
-        method: str,
-        path: str,
-        query: Sequence[tuple[str, str]],
-        body: bytes | None,
-        content_type: str,
-        deadline: float,
-    ) -> Relayed:
-        """See Calls.relay."""
-        return await self.calls.relay(appid, method, path, query, body, content_type, deadline)
 
     async def close(self) -> None:
         """Closes the kept connections; questions still under way end as WeChatUnusable."""
