@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from forked import Forked
+
 # The kernel ends a child when the *thread* that started it ends. A test may start a child from a short-lived thread
 # (asyncio.to_thread), so all children are started by this one thread, which lives as long as the tests do.
 _SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="spawner")
@@ -51,7 +53,7 @@ class Child:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.log_path = folder / "log.txt"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._log_start = 0
 
     def command(self) -> Sequence[str]:
@@ -109,7 +111,7 @@ class Child:
                 raise DidNotStart(f"{self.command()[0]} is not ready:\n{self.log_since_start()[-4000:]}")
             time.sleep(0.02)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> subprocess.Popen[bytes] | Forked:
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
                 ["setpriv", "--pdeathsig", self.death_signal, "--", *self.command()],

@@ -14,10 +14,11 @@ An engine, a browser or a server starts when the first selected test needs it, a
 | ``embedded``     | a test     | a shared running Menshen on SQLite alone                                           |
 | ``dev``          | a test     | a shared running ``serve --dev``, with its playground and simulator                |
 | ``make_server``  | a test     | Menshens of the test's own: ``make_server(SESSION_SECONDS=60, **backend.fresh())`` |
+| ``file_server``  | a file     | the same for all tests of a file; its logs are searched when the file is done      |
 | ``two_servers``  | a test     | two Menshens on one MariaDB + Redis: ``first, second = two_servers(LOGIN_LIMIT=3)`` |
 | ``phone``        | a test     | a new person at ``server`` when the test names it, else at ``embedded``            |
 | ``phones``       | a test     | many: ``phones(3)``; elsewhere: ``phones(3, at=make_server())``                    |
-| ``chromium``     | a test     | a browser: ``page = await chromium.new_page()``                                    |
+| ``chromium``     | a test     | the run's browser: ``page = await chromium.new_page()``                              |
 
 Engines and shared servers that a test left frozen or dead are healed after it; every server's log is searched for
 tracebacks, secrets, tokens and codes. pytest-tornado takes no async fixtures, so fixtures use ``io_loop.run_sync``.
@@ -28,6 +29,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -86,8 +88,25 @@ def _engines_of(item: pytest.Function) -> set[str]:
 
 
 @pytest.fixture
-def io_loop() -> Iterator[IOLoop]:
-    """Give the test an event loop of its own; the plugin's fixture uses calls that Tornado has deprecated."""
+def io_loop(request: pytest.FixtureRequest) -> Iterator[IOLoop]:
+    """Give the test an event loop of its own, or the browser's when it has one."""
+    if "chromium" in request.fixturenames:
+        loop = request.getfixturevalue("browser_loop")
+        asyncio.set_event_loop(loop.asyncio_loop)
+        yield loop
+        asyncio.set_event_loop(None)
+    else:
+        yield from _new_loop()
+
+
+@pytest.fixture(scope="session")
+def browser_loop() -> Iterator[IOLoop]:
+    """Give the run's browser a loop: Playwright's objects belong to one."""
+    yield from _new_loop()
+
+
+def _new_loop() -> Iterator[IOLoop]:
+    """Make a loop and close it; the plugin's fixture uses calls that Tornado has deprecated."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
 
@@ -230,13 +249,13 @@ def dev(running_dev: DevServer) -> Iterator[DevServer]:
     running_dev.check_log()
 
 
-@pytest.fixture
-def make_server(folder: Path, simulator: Simulator) -> Iterator[Callable[..., Product]]:
-    """Start Menshens with settings of the test's own, on SQLite unless told; ``start=False`` leaves it to the test."""
+@contextmanager
+def _made(folder: Path, simulator: Simulator) -> Iterator[Callable[..., Product]]:
     made: list[Product] = []
 
     def make(*, start: bool = True, **settings: object) -> Product:
         product = Product(Path(tempfile.mkdtemp(prefix="own-", dir=folder)), {**_at(simulator), **settings})
+        product.by_fork = True
         made.append(product)
         if start:
             product.start()
@@ -248,6 +267,20 @@ def make_server(folder: Path, simulator: Simulator) -> Iterator[Callable[..., Pr
     for product in made:
         product.check_log()
         shutil.rmtree(product.folder)
+
+
+@pytest.fixture
+def make_server(folder: Path, simulator: Simulator) -> Iterator[Callable[..., Product]]:
+    """Start Menshens with settings of the test's own, on SQLite unless told; ``start=False`` leaves it to the test."""
+    with _made(folder, simulator) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def file_server(folder: Path, simulator: Simulator) -> Iterator[Callable[..., Product]]:
+    """Start Menshens likewise, which the tests of one file share and leave as they found them."""
+    with _made(folder, simulator) as make:
+        yield make
 
 
 @pytest.fixture
@@ -282,9 +315,17 @@ def phone(phones: Callable[..., list[Phone]]) -> Phone:
     return phones(1)[0]
 
 
-@pytest.fixture
-def chromium(io_loop: IOLoop) -> Iterator[Browser]:
-    """Start a browser on the test's own loop: Playwright's objects belong to one loop."""
-    playwright, started = io_loop.run_sync(browser.launch)
+@pytest.fixture(scope="session")
+def running_chromium(browser_loop: IOLoop) -> Iterator[Browser]:
+    """Start the one browser of the run."""
+    playwright, started = browser_loop.run_sync(browser.launch)
     yield started
-    io_loop.run_sync(lambda: browser.close(playwright, started))
+    browser_loop.run_sync(lambda: browser.close(playwright, started))
+
+
+@pytest.fixture
+def chromium(running_chromium: Browser, io_loop: IOLoop) -> Iterator[Browser]:
+    """Give the test a browser without any window, and close those that it leaves."""
+    yield running_chromium
+    for context in running_chromium.contexts:
+        io_loop.run_sync(context.close)

@@ -2,16 +2,18 @@
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import forked
 from children import Child
 
 ROOT = Path(__file__).resolve().parent.parent
 APPID = "wx0000000000000001"
 APPSECRET = "simulator-secret"
-# MENSHEN_TEST_PARSER=llhttp runs any test on that parser; tests/both_parsers does it in every run with some of them.
+# MENSHEN_TEST_PARSER=tornado runs any test on that parser; tests/both_parsers does it in every run with some of them.
 PARSER = {"PARSER": parser} if (parser := os.environ.get("MENSHEN_TEST_PARSER")) else {}
 
 
@@ -22,6 +24,7 @@ class Program(Child):
     announcement: re.Pattern[str]
     # Asked to end rather than killed when pytest dies, so that it can take its own workers along.
     death_signal = "TERM"
+    by_fork = False
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         super().__init__(folder)
@@ -36,6 +39,13 @@ class Program(Child):
         """Return the environment without any MENSHEN_ variable of the developer's, plus this server's settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MENSHEN_")}
         return kept | {f"MENSHEN_{name}": value for name, value in self.settings.items()}
+
+    def _spawn(self) -> "subprocess.Popen[bytes] | forked.Forked":
+        command, env = self.command(), self.environment()
+        if not (self.by_fork and forked.can(command, env)):
+            return super()._spawn()
+        with self.log_path.open("ab") as log:
+            return forked.start(command[2:], cwd=self.folder, env=env, out=log, err=log)
 
     def ready(self) -> bool:
         """Say whether the line with the address was printed by now."""

@@ -7,12 +7,13 @@ import pwd
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from backends import Backend
 from children import DidNotStart
+from faults.asking import until
 from phone import Network, Phone
 from product import APPID, ROOT, DevServer, Product
 from servers import MariaDB, RedisServer
@@ -28,6 +29,15 @@ Phones = Callable[..., list[Phone]]
 COLUMNS = ["id", "user", "appid", "created_at", "last_seen_at", "platform", "ip"]
 
 
+def has_rows(server: Product, number: int) -> Callable[[], Awaitable[bool]]:
+    """Whether `sessions list` gives so many by now: the row of a login is written after its answer."""
+
+    async def given() -> bool:
+        return len((await done(server, "sessions", "list")).split("\n")) == 1 + number
+
+    return given
+
+
 @pytest.mark.gen_test
 async def test_sessions_list_shows_who_is_in(
     make_server: Callable[..., Product], backend: Backend, phones: Phones
@@ -38,6 +48,7 @@ async def test_sessions_list_shows_who_is_in(
     user = succeeded(await mei.login())["user"]["id"]
     succeeded(await lan.login())
     succeeded(await lan.logout())
+    await until(has_rows(server, 1), seconds=20)
     table, objects = await asyncio.gather(done(server, "sessions", "list"), done(server, "sessions", "list", "--json"))
     header, *lines = table.split("\n")
     assert header.split("\t") == COLUMNS
@@ -59,7 +70,7 @@ async def test_sessions_list_gives_the_newest_as_many_as_asked(
     server = make_server()
     for mei in phones(5, at=server):
         succeeded(await mei.login())
-    assert len((await done(server, "sessions", "list")).split("\n")) == 1 + 5
+    await until(has_rows(server, 5), seconds=20)
     assert len((await done(server, "sessions", "list", "--most", "2")).split("\n")) == 1 + 2
 
 
@@ -273,8 +284,8 @@ async def test_a_store_that_cannot_be_reached_is_1_and_names_no_password(
     server = make_server(DATABASE=mariadb.database(), AUTO_UPGRADE="true")
     server.stop()
     mariadb.freeze()
-    for words in (["sessions", "list"], ["upgrade"], ["serve", "--port", "0"]):
-        finished = await menshen(server, *words)
+    commands = (["sessions", "list"], ["upgrade"], ["serve", "--port", "0"])
+    for finished in await asyncio.gather(*(menshen(server, *words) for words in commands)):
         assert (finished.returncode, finished.stdout) == (1, "")
         assert finished.stderr == f"MySQL at 127.0.0.1:{mariadb.port} does not answer (TimeoutError)\n"
     mariadb.kill()
@@ -341,15 +352,11 @@ async def test_what_the_copy_of_the_audit_lacks_is_told_and_the_chain_holds(
 
 
 @pytest.mark.gen_test
-async def test_a_deed_that_failed_is_said_to_have_failed(
-    make_server: Callable[..., Product], phones: Callable[..., list[Phone]]
-) -> None:
-    server = make_server()
-    [mei] = phones(1, at=server)
-    await mei.login()
+async def test_a_deed_that_failed_is_said_to_have_failed(embedded: Product, phone: Phone) -> None:
+    await phone.login()
     by = actions.Actor("operator:test")
-    async with process.opened(settings_of(server)) as stores:
-        user = await actions.find_user(stores, await mei.openid())
+    async with process.opened(settings_of(embedded)) as stores:
+        user = await actions.find_user(stores, await phone.openid())
         await actions.erase(stores, by, user.id, user.appid)
         with pytest.raises(NoSuchUser):
             await actions.block(stores, by, user, reason="spam")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from backends import Backend
 from phone import Answer, Phone, WeChat
 from product import Product
 from servers import MariaDB
@@ -24,12 +23,11 @@ async def codes_for(mei: Phone, number: int) -> list[str]:
 
 @pytest.mark.gen_test
 async def test_a_hundred_first_logins_at_once_make_one_person_twenty_times(
-    make_server: Callable[..., Product], backend: Backend, phones: Phones, wechat: WeChat
+    server: Product, phones: Phones, wechat: WeChat
 ) -> None:
-    server = make_server(LOGIN_LIMIT=0, **backend.fresh())
     await wechat.app(minute_quota=0)
     ids = set()
-    for mei in phones(20, at=server):
+    for mei in phones(20):
         codes = await codes_for(mei, 100)
         answers = [succeeded(answer) for answer in await asyncio.gather(*(mei.login(code=code) for code in codes))]
         assert len({answer["token"] for answer in answers}) == 100
@@ -65,26 +63,22 @@ async def test_first_logins_on_two_servers_at_once_make_one_person(
 
 
 @pytest.mark.gen_test
-async def test_many_new_people_through_fifty_connections_are_as_many_rows(
-    make_server: Callable[..., Product], backend: Backend, phones: Phones
-) -> None:
-    server = make_server(**backend.fresh())
+async def test_many_new_people_through_fifty_connections_are_as_many_rows(server: Product, phones: Phones) -> None:
     gate = asyncio.Semaphore(50)
 
     async def log_in(mei: Phone) -> Answer:
         async with gate:
             return await mei.login()
 
-    people = phones(150, at=server)
+    people = phones(150)
     answers = await asyncio.gather(*(log_in(mei) for mei in people))
     assert len({succeeded(answer)["user"]["id"] for answer in answers}) == 150
     assert all(succeeded(answer)["user"]["new"] for answer in answers)
 
 
 @pytest.mark.gen_test
-async def test_repeat_logins_burn_no_ids(make_server: Callable[..., Product], backend: Backend, phones: Phones) -> None:
-    server = make_server(**backend.fresh())
-    mei, lan = phones(2, at=server)
+async def test_repeat_logins_burn_no_ids(server: Product, phones: Phones) -> None:
+    mei, lan = phones(2)
     await mei.wechat.app(minute_quota=0)
     first = succeeded(await mei.login())["user"]["id"]
     for code in await codes_for(mei, 30):
@@ -136,10 +130,9 @@ async def test_callers_who_hang_up_never_mix_up_the_answers_of_others(server: Pr
 
 @pytest.mark.gen_test
 async def test_after_a_race_of_logins_and_revoke_user_the_list_and_the_tokens_agree(
-    make_server: Callable[..., Product], backend: Backend, phones: Phones
+    server: Product, phones: Phones
 ) -> None:
-    server = make_server(**backend.fresh())
-    [mei] = phones(1, at=server)
+    [mei] = phones(1)
     await mei.wechat.app(minute_quota=0)
     user = str(succeeded(await mei.login())["user"]["id"])
     for _ in range(2):

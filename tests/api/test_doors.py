@@ -205,27 +205,29 @@ async def test_api_status_wechat_sends_refusals_as_200_and_outages_as_they_are(
     succeeded(await mei.request("GET", "/healthz"))
 
 
+@pytest.fixture(scope="module")
+def like_wechat(file_server: Callable[..., Product]) -> Product:
+    """A server that sends its refusals as WeChat does."""
+    return file_server(API_STATUS="wechat", ALLOWED_HOSTS="127.0.0.1")
+
+
 @pytest.mark.gen_test
-async def test_api_status_wechat_holds_for_what_the_door_refuses(
-    make_server: Callable[..., Product], phones: Phones
-) -> None:
-    server = make_server(API_STATUS="wechat")
-    [mei] = phones(1, at=server)
+async def test_api_status_wechat_holds_for_what_the_door_refuses(like_wechat: Product, phones: Phones) -> None:
+    [mei] = phones(1, at=like_wechat)
     refused(await mei.request("POST", "/api/login", data=b" " * 17_000), 413001, sent_as=200)
     headers = {"Content-Type": "text/plain"}
     refused(await mei.request("POST", "/api/login", data=b"x", headers=headers), 415001, sent_as=200)
 
 
 @pytest.mark.gen_test
-async def test_api_status_wechat_concerns_the_api_alone(make_server: Callable[..., Product]) -> None:
-    server = make_server(API_STATUS="wechat", ALLOWED_HOSTS="127.0.0.1")
-    refused(await exchange(server, request("POST", "/healthz")), 405001)
-    refused(await exchange(server, request("GET", "/healthz", host="evil.example")), 421001)
-    refused(await exchange(server, request("GET", "/static/page.css", host="evil.example")), 421001)
-    refused(await exchange(server, request("GET", "/static/%00")), 404001)
-    refused(await exchange(server, request("GET", "/api/verify", host="evil.example")), 421001, sent_as=200)
-    refused(await exchange(server, request("GET", "/api")), 404001, sent_as=200)
-    assert (await exchange(server, request("GET", "/apiary"))).status == 404
+async def test_api_status_wechat_concerns_the_api_alone(like_wechat: Product) -> None:
+    refused(await exchange(like_wechat, request("POST", "/healthz")), 405001)
+    refused(await exchange(like_wechat, request("GET", "/healthz", host="evil.example")), 421001)
+    refused(await exchange(like_wechat, request("GET", "/static/page.css", host="evil.example")), 421001)
+    refused(await exchange(like_wechat, request("GET", "/static/%00")), 404001)
+    refused(await exchange(like_wechat, request("GET", "/api/verify", host="evil.example")), 421001, sent_as=200)
+    refused(await exchange(like_wechat, request("GET", "/api")), 404001, sent_as=200)
+    assert (await exchange(like_wechat, request("GET", "/apiary"))).status == 404
 
 
 @pytest.mark.gen_test

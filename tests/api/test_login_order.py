@@ -269,17 +269,13 @@ async def verified(mei: Phone, tokens: "set[str] | list[str]") -> dict[str, Answ
 
 
 @pytest.mark.gen_test
-async def test_each_session_keeps_the_session_key_of_its_own_login(
-    make_server: Callable[..., Product], backend: Backend, phones: Phones
-) -> None:
-    server = make_server(**backend.fresh())
-    [mei] = phones(1, at=server)
-    succeeded(await mei.login())
-    first = mei.token
-    succeeded(await mei.login())
+async def test_each_session_keeps_the_session_key_of_its_own_login(server: Product, phone: Phone) -> None:
+    succeeded(await phone.login())
+    first = phone.token
+    succeeded(await phone.login())
     async with process.opened(settings_of(server)) as stores:
         keys = []
-        for token in (first, mei.token):
+        for token in (first, phone.token):
             wanted = bytes.fromhex(id_of(token))
             session = await stores.sessions.find(wanted, stores.now())
             keys.append(stores.seal.open(session.sealed_key, wanted))

@@ -130,15 +130,18 @@ async def test_all_of_a_hundred_sessions_of_one_person_end_together(server: Prod
         refused(await phone.verify(), 401002, reason="revoked")
 
 
+@pytest.fixture(scope="module")
+def own(file_server: Callable[..., Product], backend: Backend) -> Product:
+    """A server on each backend where everybody may be put out."""
+    return file_server(LOGIN_LIMIT=0, **backend.fresh())
+
+
 @pytest.mark.gen_test
-async def test_everybody_is_put_out_at_once_and_whoever_comes_after_is_in(
-    make_server: Callable[..., Product], backend: Backend, phones: Phones
-) -> None:
-    server = make_server(**backend.fresh())
-    people = phones(12, at=server)
+async def test_everybody_is_put_out_at_once_and_whoever_comes_after_is_in(own: Product, phones: Phones) -> None:
+    people = phones(12, at=own)
     for mei in people:
         succeeded(await mei.login())
-    async with operator_at(server) as stores:
+    async with operator_at(own) as stores:
         assert (await actions.revoke_everybody(stores, OPERATOR)).sessions == 12
         for mei in people:
             refused(await mei.verify(), 401002, reason="revoked")
@@ -150,17 +153,14 @@ async def test_everybody_is_put_out_at_once_and_whoever_comes_after_is_in(
 
 
 @pytest.mark.gen_test
-async def test_nobody_who_logs_in_while_everybody_is_put_out_is_half_in(
-    make_server: Callable[..., Product], backend: Backend, phones: Phones
-) -> None:
-    server = make_server(**backend.fresh())
-    people = phones(30, at=server)
+async def test_nobody_who_logs_in_while_everybody_is_put_out_is_half_in(own: Product, phones: Phones) -> None:
+    people = phones(30, at=own)
 
     async def log_in(number: int, mei: Phone) -> None:
         await asyncio.sleep(0.005 * number)  # spreads the logins over the revocations
         succeeded(await mei.login())
 
-    async with operator_at(server) as stores, asyncio.TaskGroup() as group:
+    async with operator_at(own) as stores, asyncio.TaskGroup() as group:
         for number, mei in enumerate(people):
             group.create_task(log_in(number, mei))
         for _ in range(5):
@@ -170,7 +170,7 @@ async def test_nobody_who_logs_in_while_everybody_is_put_out_is_half_in(
     for mei in live:
         body = succeeded(await mei.request("GET", "/api/me/sessions", headers=mei.bearer))
         assert [own["id"] for own in body["sessions"]] == [id_of(mei.token)]
-    async with operator_at(server) as stores:
+    async with operator_at(own) as stores:
         assert (await actions.revoke_everybody(stores, OPERATOR)).sessions == len(live)
 
 
@@ -242,21 +242,18 @@ async def test_an_erased_person_who_was_blocked_stays_out(server: Product, phone
 
 @pytest.mark.gen_test
 async def test_what_was_revoked_stays_dead_over_restarts_of_everything(
-    make_server: Callable[..., Product],
-    backend: Backend,
-    phones: Phones,
+    own: Product, backend: Backend, phones: Phones
 ) -> None:
-    server = make_server(**backend.fresh())
-    out, gone, mei = phones(3, at=server)
+    out, gone, mei = phones(3, at=own)
     for each in (out, gone, mei):
         succeeded(await each.login())
     succeeded(await out.logout())
-    await done(server, "sessions", "revoke", id_of(gone.token))
-    server.kill()
+    await done(own, "sessions", "revoke", id_of(gone.token))
+    own.kill()
     if backend.redis_server is not None:
         backend.redis_server.kill()
         backend.redis_server.start()
-    server.start()
+    own.start()
     refused(await out.verify(), 401002, reason="logged_out")
     refused(await gone.verify(), 401002, reason="revoked")
     succeeded(await mei.verify())

@@ -145,11 +145,8 @@ async def test_no_key_of_a_dump_presented_as_a_token_opens_anything(
 
 
 @pytest.mark.gen_test
-async def test_a_sealed_session_key_opens_for_its_own_session_alone(
-    make_server: Callable[..., Product], backend: Backend, phones: Phones
-) -> None:
-    server = make_server(**backend.fresh())
-    mei, lan = phones(2, at=server)
+async def test_a_sealed_session_key_opens_for_its_own_session_alone(server: Product, phones: Phones) -> None:
+    mei, lan = phones(2)
     succeeded(await mei.login())
     succeeded(await lan.login())
     mine, other = bytes.fromhex(id_of(mei.token)), bytes.fromhex(id_of(lan.token))

@@ -1,6 +1,7 @@
 """Tokens: their form, guessing them, their lifetime, and what a caller learns about one that opens nothing."""
 
 import ast
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from backends import BACKENDS, Backend
 from patience import until_not
-from phone import Answer, Phone
-from product import ROOT, Product
+from phone import Answer, Network, Phone, WeChat
+from product import ROOT, Product, Simulator
 from rawsocket import exchange, request
 from servers import MariaDB, RedisServer
 from shell import done, settings_of
@@ -159,48 +160,75 @@ async def test_a_token_of_the_clients_own_making_opens_nothing_and_is_not_kept(
 
 
 @pytest.mark.gen_test
-async def test_a_session_lives_exactly_seven_days_and_use_does_not_lengthen_it(
-    make_server: Callable[..., Product], backend: Backend, phones: Callable[..., list[Phone]]
-) -> None:
-    server = make_server(**backend.fresh())
-    [mei] = phones(1, at=server)
+async def test_a_session_lives_exactly_seven_days_and_use_does_not_lengthen_it(server: Product, phone: Phone) -> None:
     before = int(time.time())
-    assert succeeded(await mei.login())["expires_in"] == 604_800
-    [own] = succeeded(await mei.request("GET", "/api/me/sessions", headers=mei.bearer))["sessions"]
+    assert succeeded(await phone.login())["expires_in"] == 604_800
+    [own] = succeeded(await phone.request("GET", "/api/me/sessions", headers=phone.bearer))["sessions"]
     assert own["expires_at"] - own["created_at"] == 604_800
     assert before <= own["created_at"] <= int(time.time())
     for _ in range(3):
-        left = succeeded(await mei.verify())["expires_in"]
+        left = succeeded(await phone.verify())["expires_in"]
         assert left == pytest.approx(own["expires_at"] - time.time(), abs=2)
     async with process.opened(settings_of(server)) as stores:
         kept = await stores.sessions.find(bytes.fromhex(own["id"]), int(time.time()))
     assert (kept.expires_at, kept.ends_at) == (own["expires_at"], own["expires_at"])
 
 
+@pytest.mark.parametrize("backend", [BACKENDS[1]], indirect=True)
 @pytest.mark.gen_test
 async def test_redis_itself_forgets_a_session_after_seven_days(
-    make_server: Callable[..., Product],
-    mariadb: MariaDB,
-    redis_server: RedisServer,
-    phones: Callable[..., list[Phone]],
+    server: Product, redis_server: RedisServer, phone: Phone
 ) -> None:
-    stores = Backend(BACKENDS[1], mariadb, redis_server).fresh()
-    [mei] = phones(1, at=make_server(**stores))
-    succeeded(await mei.login())
-    with redis_server.client(int(stores["SESSIONS"].rpartition("/")[2])) as client:
-        [key] = list(client.scan_iter("{menshen}s*"))
+    with redis_server.client(int(server.settings["SESSIONS"].rpartition("/")[2])) as client:
+        before = set(client.scan_iter("{menshen}s*"))
+        succeeded(await phone.login())
+        [key] = set(client.scan_iter("{menshen}s*")) - before
         assert client.ttl(key) == pytest.approx(604_800, abs=1 + 5)  # 5 s for a slow machine between login and look
+
+
+Begun = dict[str, tuple[Product, str, str]]
+
+# Short lives, each on a server of its own. All begin with the first test that asks for one, so that the waits for their
+# ends run beside each other.
+SHORT: dict[str, dict[str, object]] = {
+    "short": {"SESSION_SECONDS": 4},
+    "without reasons": {"SESSION_REASONS": "false", "SESSION_SECONDS": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def begun(file_server: Callable[..., Product], backend: Backend, simulator: Simulator) -> Begun:
+    """Of each of SHORT the server, and the name and the token of somebody who has logged in."""
+    servers = {name: file_server(**settings, **backend.fresh()) for name, settings in SHORT.items()}
+
+    async def logged_in() -> Begun:
+        network = Network()
+        try:
+            people = {name: Phone(server, WeChat(simulator.base, network), network) for name, server in servers.items()}
+            answers = [succeeded(await mei.login()) for mei in people.values()]
+        finally:
+            await network.close()
+        assert [answer["expires_in"] for answer in answers] == [4, 5]
+        return {name: (servers[name], mei.name, mei.token) for name, mei in people.items()}
+
+    return asyncio.run(logged_in())
+
+
+async def whose_end(begun: Begun, name: str, phones: Callable[..., list[Phone]]) -> tuple[Phone, Answer]:
+    """Wait until a session of SHORT is over, and return the phone that held it with the first refusal."""
+    server, person, token = begun[name]
+    [mei] = phones(1, at=server)
+    mei.name, mei.token = person, token
+    return mei, await until_not(200, mei.verify)
 
 
 @pytest.mark.gen_test
 async def test_an_expired_token_is_told_so_and_is_listed_nowhere(
-    make_server: Callable[..., Product], backend: Backend, phones: Callable[..., list[Phone]]
+    begun: Begun, phones: Callable[..., list[Phone]]
 ) -> None:
-    server = make_server(SESSION_SECONDS=4, **backend.fresh())
-    [mei] = phones(1, at=server)
-    assert succeeded(await mei.login())["expires_in"] == 4
-    expired = mei.token
-    refused(await _when_over(mei), 401002, reason="expired")
+    mei, answer = await whose_end(begun, "short", phones)
+    server, _, expired = begun["short"]
+    refused(answer, 401002, reason="expired")
     assert (await done(server, "sessions", "list")).count("\n") == 0
     # Whoever logs in again finds only the new session in the list.
     succeeded(await mei.login())
@@ -244,15 +272,15 @@ async def test_each_ended_token_is_told_why(server: Product, phones: Callable[..
 
 @pytest.mark.gen_test
 async def test_without_session_reasons_an_ended_token_is_like_one_that_was_never_issued(
-    make_server: Callable[..., Product], backend: Backend, phones: Callable[..., list[Phone]]
+    begun: Begun, phones: Callable[..., list[Phone]]
 ) -> None:
-    server = make_server(SESSION_REASONS="false", SESSION_SECONDS=5, **backend.fresh())
-    mei, lan, qi, wen = phones(4, at=server)
-    for each in (mei, lan, qi):
+    server, *_ = begun["without reasons"]
+    mei, lan, wen = phones(3, at=server)
+    for each in (mei, lan):
         succeeded(await each.login())
     succeeded(await mei.logout())
     await done(server, "sessions", "revoke-user", await lan.openid())
-    await _when_over(qi)
+    qi, _ = await whose_end(begun, "without reasons", phones)
     wen.token = NEVER_ISSUED
     answers = [await each.verify() for each in (mei, lan, qi, wen)]
     for answer in answers:

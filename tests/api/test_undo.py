@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from backends import BACKENDS, Backend
 from children import free_port
@@ -84,7 +85,7 @@ class TestUndo:
         )
         assert (undone.deed, undone.result, undone.target, undone.count) == ("session.undo", "done", target, 1)
         for row in (revoked, undone):
-            assert (row.actor, row.address, row.request_id, row.role) == dataclasses.astuple(MEI)
+            assert (row.actor, row.address, row.request_id, row.role) == msgspec.structs.astuple(MEI)
 
     @pytest.mark.gen_test
     async def test_a_selection_ends_and_comes_back_with_one_row_each(self, server: Product, phones: Phones) -> None:
@@ -355,7 +356,7 @@ class TestPeople:
             for row in (kept, taken):
                 assert (row.deed, row.target, row.appid, row.reason) == ("user.note", f"user:{user.id}", APPID, None)
             with pytest.raises(NoSuchUser):
-                await actions.note(stores, MEI, dataclasses.replace(user, id=2**62), "nobody")
+                await actions.note(stores, MEI, msgspec.structs.replace(user, id=2**62), "nobody")
 
 
 class TestWrittenDown:

@@ -28,7 +28,7 @@ async def test_nothing_is_cut_off_and_what_is_revoked_or_waits_is_called_so(
     operator = await make_operator(server, network)
     session = (await operator.get("/admin/sessions")).text.partition('href="/admin/sessions/')[2].partition('"')[0]
     async with visit(chromium, server, operator) as at:
-        looker = Looker(at)
+        looker = await Looker.of(at)
         for path in (
             *("/admin/deliveries?lang=zh", "/admin/keys?lang=zh", "/admin/settings?lang=zh", "/admin/apps?lang=zh"),
             *(f"/admin/users/{people[0]}/merge?lang=zh", f"/admin/apps/{APPID}/refresh-token?lang=zh"),

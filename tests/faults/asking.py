@@ -1,11 +1,12 @@
 """What the tests of faults ask again and again: a refusal's parts, how long an answer took, when a server is well."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from subprocess import CompletedProcess
 from typing import Any, TypeVar
 
+import shell
 from phone import Answer, Network
 from product import Product
 
@@ -48,17 +49,8 @@ async def alive(network: Network, product: Product) -> bool:
     return (await network.ask("GET", f"{product.base}/healthz")).status == 200
 
 
-def run(product: Product, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the program with a server's settings to its end, a minute at most; never a traceback."""
-    python, program, *_ = product.command()
-    done = subprocess.run(
-        [python, program, *words],
-        env=dict(product.environment()),
-        cwd=product.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(product: Product, *words: str) -> CompletedProcess[str]:
+    """Run a command of the program with a server's settings to its end; never a traceback."""
+    done = shell.run(product, *words)
     assert "Traceback" not in done.stderr
     return done

@@ -13,21 +13,21 @@ NUMBER = 3_000
 
 @pytest.mark.gen_test
 async def test_three_thousand_broken_requests_are_refused_and_hurt_nobody(
-    target: Product, wechat: WeChat, network: Network
+    new_target: Product, wechat: WeChat, network: Network
 ) -> None:
-    mei = Phone(target, wechat, network)
+    mei = Phone(new_target, wechat, network)
     succeeded(await mei.login())
-    admin = await make_operator(target, network)
+    admin = await make_operator(new_target, network)
     good = good_requests("127.0.0.1", mei.token, admin.cookies)
-    await throw(target, mutations(good, 300, seed=1))  # what is loaded at first use is no leak
-    before = resident_bytes(target.pid)
-    report = await throw(target, mutations(good, NUMBER))
+    await throw(new_target, mutations(good, 300, seed=1))  # what is loaded at first use is no leak
+    before = resident_bytes(new_target.pid)
+    report = await throw(new_target, mutations(good, NUMBER))
     assert report.failures == []
     assert sum(report.statuses.values()) > NUMBER // 2  # they were answered, not just dropped
     assert len(report.statuses) > 6
-    assert resident_bytes(target.pid) - before < 10 * 2**20
+    assert resident_bytes(new_target.pid) - before < 10 * 2**20
     assert succeeded(await mei.verify())
-    target.check_log()
+    new_target.check_log()
 
 
 @pytest.mark.gen_test

@@ -11,8 +11,8 @@ from backends import Backend
 from operator_at import change, make_operator
 from other_side import WEBHOOK_SECRET as SECRET
 from other_side import Heard, back_end, names, saying, told
-from phone import Network, Phone
-from product import APPID, Product
+from phone import Network, Phone, WeChat
+from product import APPID, Product, Simulator
 from servers import MariaDB
 from shell import done, settings_of
 
@@ -92,8 +92,7 @@ async def test_revoking_everybody_is_one_event(make_server: MakeServer, phones: 
         assert (event["scope"], event["count"], event["appid"], event["appids"]) == ("everybody", 3, APPID, [APPID])
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_what_is_not_taken_comes_again_under_the_same_number(make_server: MakeServer, phones: Phones) -> None:
+async def comes_again(make_server: MakeServer, phones: Phones) -> None:
     answers = iter([500, 302, 404, 200])
 
     async def says(_heard: Heard) -> web.StreamResponse:
@@ -111,8 +110,7 @@ async def test_what_is_not_taken_comes_again_under_the_same_number(make_server: 
         assert (row.state, row.status, row.attempts) == ("done", 200, 4)
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_a_back_end_that_is_down_hears_of_it_when_it_is_back(make_server: MakeServer, phones: Phones) -> None:
+async def hears_of_it_when_it_is_back(make_server: MakeServer, phones: Phones) -> None:
     async with told(make_server) as (server, listener):
         await listener.stop()
         [phone] = phones(1, at=server)
@@ -122,6 +120,62 @@ async def test_a_back_end_that_is_down_hears_of_it_when_it_is_back(make_server: 
         assert (row.state, row.status) == ("waiting", None)
         await listener.start()
         assert names(await listener.waits_for(1, seconds=30)) == ["login.first"]
+
+
+async def is_told_once(make_server: MakeServer, phones: Phones) -> None:
+    async with told(make_server, APPSECRET="not-the-secret-of-the-simulator!") as (server, listener):
+        [phone] = phones(1, at=server)
+        for _ in range(3):
+            assert (await phone.login()).json["errcode"] == 502001
+        [heard] = await listener.waits_for(1, seconds=20)
+        assert (heard.json["event"], heard.json["appid"]) == ("wechat.config_error", APPID)
+        assert heard.json["errcode"] == 40125
+        await phone.login()
+        await asyncio.sleep(6)
+        assert len(listener.heard) == 1
+
+
+# What mostly waits: it waits beside each other, once for all tests.
+WAITING = (comes_again, hears_of_it_when_it_is_back, is_told_once)
+
+
+@pytest.fixture(scope="module")
+def waited(file_server: MakeServer, simulator: Simulator) -> dict[str, BaseException | None]:
+    """Of each of WAITING what it failed with."""
+
+    async def all_at_once() -> list[BaseException | None]:
+        network = Network()
+        wechat = WeChat(simulator.base, network)
+        await wechat.reset()
+
+        def phones(number: int, *, at: Product) -> list[Phone]:
+            return [Phone(at, wechat, network) for _ in range(number)]
+
+        try:
+            async with asyncio.timeout(60):
+                return await asyncio.gather(*(each(file_server, phones) for each in WAITING), return_exceptions=True)
+        finally:
+            await network.close()
+
+    return dict(zip((each.__name__ for each in WAITING), asyncio.run(all_at_once()), strict=True))
+
+
+def held(failure: BaseException | None) -> None:
+    """Fail as what was waited for has failed."""
+    if failure:
+        raise failure
+
+
+def test_what_is_not_taken_comes_again_under_the_same_number(waited: dict[str, BaseException | None]) -> None:
+    held(waited[comes_again.__name__])
+
+
+def test_a_back_end_that_is_down_hears_of_it_when_it_is_back(waited: dict[str, BaseException | None]) -> None:
+    held(waited[hears_of_it_when_it_is_back.__name__])
+
+
+def test_a_configuration_that_wechat_refuses_is_told_once(waited: dict[str, BaseException | None]) -> None:
+    held(waited[is_told_once.__name__])
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -180,17 +234,3 @@ def test_pauses_grow_from_a_second_to_an_hour_and_are_not_all_the_same() -> None
         longest = min(2**attempts, LONGEST_SECONDS)
         assert all(longest * 0.7 <= pause(attempts) <= longest for _ in range(20))
     assert len({pause(20) for _ in range(100)}) > 10
-
-
-@pytest.mark.gen_test(timeout=60)
-async def test_a_configuration_that_wechat_refuses_is_told_once(make_server: MakeServer, phones: Phones) -> None:
-    async with told(make_server, APPSECRET="not-the-secret-of-the-simulator!") as (server, listener):
-        [phone] = phones(1, at=server)
-        for _ in range(3):
-            assert (await phone.login()).json["errcode"] == 502001
-        [heard] = await listener.waits_for(1, seconds=20)
-        assert (heard.json["event"], heard.json["appid"]) == ("wechat.config_error", APPID)
-        assert heard.json["errcode"] == 40125
-        await phone.login()
-        await asyncio.sleep(6)
-        assert len(listener.heard) == 1

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,9 +13,11 @@ from phone import Network, Phone, WeChat
 from product import APPID, Product
 from pushing import KEY, TOKEN, Pusher, as_json, as_xml, event, sealed, sha1, taken
 from shell import settings_of
+from tornado.ioloop import IOLoop
 from verdicts import refused, succeeded
 
 import process
+from stores.audit import Entry
 
 Phones = Callable[..., list[Phone]]
 MakeServer = Callable[..., Product]
@@ -37,12 +39,20 @@ LEFT = {
 }
 
 
-@pytest.fixture
-def pushed(make_server: MakeServer, backend: Backend, wechat: WeChat) -> Product:
-    """A server in secure mode, on each backend."""
-    server = make_server(PUSH_TOKEN=TOKEN, PUSH_KEY=KEY, **backend.fresh())
+@pytest.fixture(scope="module")
+def running(file_server: MakeServer, backend: Backend) -> Product:
+    """The one server in secure mode on each backend."""
+    server = file_server(PUSH_TOKEN=TOKEN, PUSH_KEY=KEY, LOGIN_LIMIT=0, **backend.fresh())
     server.never_logged |= {TOKEN, KEY}
     return server
+
+
+@pytest.fixture
+def pushed(running: Product, wechat: WeChat, io_loop: IOLoop) -> Iterator[Product]:
+    """A server in secure mode that was told of nothing yet."""
+    io_loop.run_sync(lambda: change(running, "DELETE FROM push_event"))
+    yield running
+    running.check_log()
 
 
 @pytest.fixture
@@ -68,6 +78,11 @@ async def arrive(phone: Phone) -> int:
 async def again(phone: Phone) -> dict[str, Any]:
     """The profile that the person finds after logging in anew."""
     return dict(succeeded(await phone.login())["user"])
+
+
+async def audit_after(server: Product, last: int) -> list[Entry]:
+    """What the audit has since the row of this number, the newest first."""
+    return [row for row in await audit(server) if row.n > last]
 
 
 async def states(server: Product) -> list[tuple[str, str]]:
@@ -107,10 +122,8 @@ class TestTheConsole:
         refused(await network.ask("GET", url), 403009)
 
     @pytest.mark.gen_test
-    async def test_a_mini_program_without_a_token_takes_nothing(
-        self, make_server: MakeServer, network: Network
-    ) -> None:
-        here = Pusher(make_server(), network)
+    async def test_a_mini_program_without_a_token_takes_nothing(self, embedded: Product, network: Network) -> None:
+        here = Pusher(embedded, network)
         refused(await here.send(b"", {**here.signed(), "echostr": "1"}, method="GET"), 404001)
         refused(await here.plain(event(REVOKE, "oMei")), 404001)
         refused(await Pusher(here.server, network, appid="wx0000000000009999").plain(event(REVOKE, "oMei")), 404001)
@@ -123,13 +136,14 @@ class TestSecureMode:
         self, pusher: Pusher, mei: Phone, xml: bool
     ) -> None:
         user = await arrive(mei)
+        last = (await audit(pusher.server))[0].n
         taken(await pusher.secure(event(CANCELLATION, await mei.openid()), xml=xml))
         refused(await mei.verify(), 401002, reason="revoked")
         found = await again(mei)
         assert found["new"]
         assert found["id"] != user
         assert (found["nickname"], found["phone"]) == (None, None)
-        [row] = [row for row in await audit(pusher.server) if row.deed == "user.erase"]
+        [row] = [row for row in await audit_after(pusher.server, last) if row.deed == "user.erase"]
         assert (row.actor, row.target, row.reason, row.result) == ("wechat", f"user:{user}", CANCELLATION, "done")
 
     @pytest.mark.gen_test
@@ -156,6 +170,7 @@ class TestSecureMode:
     @pytest.mark.gen_test
     async def test_a_message_that_is_sent_again_does_nothing(self, pusher: Pusher, mei: Phone) -> None:
         await arrive(mei)
+        last = (await audit(pusher.server))[0].n
         told = event(REVOKE, await mei.openid(), RevokeInfo="6")
         taken(await pusher.secure(told))
         await again(mei)
@@ -164,7 +179,7 @@ class TestSecureMode:
             taken(await pusher.secure(told))
         assert succeeded(await mei.me())["nickname"] == "New Mei"
         assert len(await states(pusher.server)) == 1
-        assert [row.deed for row in await audit(pusher.server) if row.actor == "wechat"] == ["user.clear"]
+        assert [row.deed for row in await audit_after(pusher.server, last) if row.actor == "wechat"] == ["user.clear"]
         taken(await pusher.secure({**told, "CreateTime": int(time.time()) + 1}))
         refused(await mei.verify(), 401002, reason="revoked")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from pushing import KEY, TOKEN, as_json, as_xml, sealed, sha1
 
-from wechat.crypto import open_push
+from wechat.data import open_push
 from wechat.push import (
     NotSigned,
     PushUnreadable,
