@@ -1,17 +1,17 @@
 """Addresses in settings: hosts, networks, the stores and all else that this server speaks to, and how they are read."""
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+import msgspec
+
 from values import Kind, Secret, WrongValue, list_of, matching
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteUrl:
+class SqliteUrl(msgspec.Struct, frozen=True):
     """The embedded database; a relative path lies inside DATA_DIR."""
 
     path: Path
@@ -20,8 +20,7 @@ class SqliteUrl:
         return f"sqlite://{quote(str(self.path))}"
 
 
-@dataclass(frozen=True, slots=True)
-class MysqlUrl:
+class MysqlUrl(msgspec.Struct, frozen=True):
     """A MySQL database; all parts are decoded, `str()` masks the password."""
 
     user: str
@@ -39,8 +38,7 @@ class MysqlUrl:
         return f"mysql://{_login(self.user, self.password)}{self.address}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class RedisUrl:
+class RedisUrl(msgspec.Struct, frozen=True):
     """A Redis; all parts are decoded, no user and no password are empty, `str()` masks the password.
 
     With `sentinels`, host and port of each, the Redis is whichever of them calls the master of that name; with `nodes`
@@ -72,8 +70,7 @@ class RedisUrl:
         return f"{scheme}://{_login(self.user, self.password)}{self.address}/{self.db}"
 
 
-@dataclass(frozen=True, slots=True)
-class MailUrl:
+class MailUrl(msgspec.Struct, frozen=True):
     """A mail server; all parts are decoded, no user and no password are empty, `str()` masks the password."""
 
     host: str

@@ -5,10 +5,12 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 T = TypeVar("T")
 
@@ -64,8 +66,14 @@ class Secret:
         raise TypeError("a secret is not serialised")
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class Confidential(msgspec.Struct, frozen=True):
+    """A value object that holds a secret or somebody's data as plain text: repr tells its name, no field."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+
+class App(msgspec.Struct, frozen=True):
     """One mini program: its public appid, its AppSecret, and the name that operators see.
 
     `push_token` and `push_key` are the Token and the EncodingAESKey of its message push, where WeChat sends us any.
@@ -81,8 +89,7 @@ class App:
         return self.appid if self.name == self.appid else f"{self.appid} ({self.name})"
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(msgspec.Struct, frozen=True):
     """For how many days each kind of record is kept; what is older is deleted, addresses are masked."""
 
     logins: int = 190
@@ -92,7 +99,7 @@ class Retention:
     events: int = 400
 
     def __str__(self) -> str:
-        return ", ".join(f"{each.name}={getattr(self, each.name)}" for each in fields(self))
+        return ", ".join(f"{name}={days}" for name, days in asdict(self).items())
 
 
 # The Cybersecurity Law (art. 21) asks for six months of network logs, of which a login's row is one. How long addresses
@@ -132,8 +139,7 @@ def secret_in(path: Path) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
+class Kind(msgspec.Struct, Generic[T], frozen=True):
     """One kind of value: what it takes, in words, and the function that reads it from text or raises ValueError.
 
     `hides` says what a message may not quote: nothing, the password that a URL may carry, or everything.

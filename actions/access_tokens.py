@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from actions.apps import one_of_ours
 from actions.deeds import Actor, written_down
 from stores.access_tokens import AccessTokens, KeptToken
 from stores.errors import StoreTrouble
+from values import Confidential
 from wechat.answers import FreshToken
 from wechat.client import WeChat
 from wechat.crypto import Seal, SealBroken
@@ -36,19 +36,17 @@ _PAUSE_SECONDS = 5  # after a failure, for every process
 _LOOK_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class SharedToken:
+class SharedToken(Confidential, frozen=True):
     """An access_token and the seconds it has left."""
 
-    token: str = field(repr=False)
+    token: str
     expires_in: int
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(Confidential, frozen=True):
     """A token as this process remembers it; `look_at` is when the store is asked again (epoch seconds)."""
 
-    token: str = field(repr=False)
+    token: str
     expires_at: int
     look_at: int
 

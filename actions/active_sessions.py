@@ -6,7 +6,8 @@ With sessions in SQL a count walks along an index, which at a million sessions t
 import asyncio
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+
+import msgspec
 
 from stores.errors import StoreTrouble
 from stores.sessions import Sessions
@@ -15,8 +16,7 @@ COUNTED_SECONDS = 20.0  # a count younger than this is given again
 KNOWN_SECONDS = 60.0  # while the store is away the last count is still shown for a minute
 
 
-@dataclass(frozen=True)
-class _Count:
+class _Count(msgspec.Struct, frozen=True):
     n: int
     counted: float  # by the monotonic clock
 

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from actions import webhooks
 from actions.robots import Channel, NotTold
 
@@ -70,8 +72,7 @@ _WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """Something that is wrong. `kind` has the words, `name` tells several of a kind apart, `what` fills the words."""
 
     kind: str

@@ -8,8 +8,9 @@ and the session do not.
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from actions.avatars import keep_avatar, public_address
 from actions.calling import asking, call_deadline, count_call
@@ -39,8 +40,7 @@ class ContentRefused(Exception):
         self.field = field
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """A person who has sent a picture. `checking` says that it is held until WeChat lets it pass."""
 
     user: User

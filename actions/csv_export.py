@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from datetime import UTC, datetime, tzinfo
 from typing import TypeVar
 
+from msgspec.structs import asdict
+
 from actions.backend import Backend
 from actions.lists import MOST_ON_A_PAGE, SessionRow, audit_page, sessions_page, users_page
 from actions.questions import AuditQuestion, Question, UsersQuestion
@@ -200,7 +202,7 @@ def _user(user: User, now: int, zone: tzinfo, openids: bool) -> Sequence[object]
 
 
 def _entry(entry: Entry, zone: tzinfo) -> Sequence[object]:
-    return tuple(_moment(value, zone) if name == "at" else value for name, value in entry.__dict__.items())
+    return tuple(_moment(value, zone) if name == "at" else value for name, value in asdict(entry).items())
 
 
 def _openid(user: User | None, whole: bool) -> str | None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from actions.calling import session_key_of
 from stores.sessions import Session
-from wechat.crypto import DataRefused, decrypted, is_signed
+from wechat.data import DataRefused, decrypted, is_signed
 
 if TYPE_CHECKING:
     from actions.backend import Backend

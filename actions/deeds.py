@@ -3,8 +3,11 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from actions.texts import has_controls
 from stores.audit import AuditAway, Entry
@@ -19,8 +22,7 @@ MOST_REASON = 200
 MOST_TARGET = 200
 
 
-@dataclass(frozen=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who does a deed: `shell:root`, `operator:mei`, `person:42`, `system`. Address and request are None in a shell."""
 
     name: str

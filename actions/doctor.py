@@ -12,11 +12,12 @@ import shutil
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+
+import msgspec
 
 from actions.backend import Backend
 from settings import MysqlUrl, RedisUrl, Settings, SqliteUrl, is_loopback
@@ -42,8 +43,7 @@ FEWEST_FILES = 4_096
 DAY_SECONDS = 86_400
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One line: what was looked at, how it stands, and what to do unless all is well."""
 
     level: Level

@@ -6,7 +6,8 @@ as a store is away, is None and never a zero.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from actions.backend import Backend
 from actions.health import Standing
@@ -23,8 +24,7 @@ _ENOUGH_TO_TELL = 20  # refused codes in two hours, with no login among them, ar
 _BY_DAY = ["day.login", "day.new", "day.refused", "dau", "seen"]
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """One hour or day of the charts; `at` is the epoch second it begins at. `people` is known for days only."""
 
     at: int
@@ -34,8 +34,7 @@ class Slot:
     people: int | None = None
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One part of a split: what, how many logins, and its share of all of them in percent."""
 
     name: str
@@ -43,16 +42,14 @@ class Part:
     percent: float
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """How often logins were refused for one reason; `errcode` is None for all the rare ones together."""
 
     errcode: int | None
     n: int
 
 
-@dataclass(frozen=True)
-class Numbers:
+class Numbers(msgspec.Struct, frozen=True):
     """What the counters say. Days begin at midnight in China; `today` is not over yet."""
 
     users: int
@@ -71,8 +68,7 @@ class Numbers:
     environments: tuple[Part, ...]
 
 
-@dataclass(frozen=True)
-class Talk:
+class Talk(msgspec.Struct, frozen=True):
     """One mini program's talk with WeChat.
 
     The percentiles, the breaker and `refused` are this process's own; `calls` and `mean_ms` are those of all processes
@@ -88,16 +84,14 @@ class Talk:
     refused: Misconfiguration | None
 
 
-@dataclass(frozen=True)
-class Concern:
+class Concern(msgspec.Struct, frozen=True):
     """Something to mend: `key` names the sentence, `values` are for its gaps."""
 
     key: str
     values: Mapping[str, str | int]
 
 
-@dataclass(frozen=True)
-class Overview:
+class Overview(msgspec.Struct, frozen=True):
     """Everything on the page; `active` and `numbers` are None while their store is away."""
 
     at: int
@@ -126,8 +120,7 @@ async def overview(backend: Backend, appids: list[str], now: int, *, misled: boo
     return Overview(now, active, numbers, talks, backend.health.stores, tuple(warnings))
 
 
-@dataclass(frozen=True)
-class _Counted:
+class _Counted(msgspec.Struct, frozen=True):
     """The counters as they were read: summed up over the mini programs; of each one lately and in 24 hours."""
 
     users: int

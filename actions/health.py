@@ -1,8 +1,9 @@
 """Whether the stores answer and since when, as this process sees them, and what is wrong with how they are set up."""
 
 import time
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from stores.db import Database
 from stores.errors import StoreTrouble
@@ -12,8 +13,7 @@ Name = Literal["database", "sessions"]
 ADVICE_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """One store. `since` is epoch seconds: when this process first saw it so."""
 
     name: Name

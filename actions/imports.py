@@ -23,6 +23,7 @@ from stores.imports import Imports, Newcomer, WaferApp, WaferSession, WaferTable
 from stores.logins import Login
 from stores.sessions import Opening, PersonChanged, session_id
 from stores.users import User, UserBlocked
+from values import Confidential
 from wechat.crypto import person_mark
 
 HIGHEST_ID = 2**52  # a phone reads ids as doubles, and others must follow
@@ -228,14 +229,13 @@ def _app(apps: list[WaferApp] | None, appid: str | None) -> WaferApp:
     return found[0]
 
 
-@dataclass(frozen=True)
-class _Live:
+class _Live(Confidential, frozen=True):
     """A session of Wafer's that may be taken over: what it will be here."""
 
     row: WaferSession
     id: bytes
     ends_at: int
-    key: bytes = field(repr=False)
+    key: bytes
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Whose token is it: what your other back ends and your proxy ask, answered by the session store each time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from actions.backend import Backend
 from stores.sessions import Session, SessionGone, session_id
@@ -10,8 +11,7 @@ from stores.users import NoSuchUser, User
 MOST_TOKENS = 500
 
 
-@dataclass(frozen=True)
-class Active:
+class Active(msgspec.Struct, frozen=True):
     """A token that holds: its session, its person, and when it ends if it is not used again (epoch seconds)."""
 
     session: Session

@@ -1,6 +1,6 @@
 """How long a session lives: from the login, from its last use, and at the very longest."""
 
-from dataclasses import dataclass
+import msgspec
 
 from settings import Settings
 from stores.sessions import Session
@@ -8,8 +8,7 @@ from stores.sessions import Session
 NOTE_SECONDS = 60  # use is noted at most once a minute for each session
 
 
-@dataclass(frozen=True)
-class Lifetime:
+class Lifetime(msgspec.Struct, frozen=True):
     """The rules of one server, in seconds. 7 days stay within NIST SP 800-63B's 30 days between logins (AAL1)."""
 
     seconds: int

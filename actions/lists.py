@@ -8,8 +8,9 @@ store for each row shown, and what that says counts.
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from actions.backend import Backend
 from actions.questions import FAR, AuditQuestion, LoginsQuestion, Question, UsersQuestion
@@ -31,8 +32,7 @@ _WHOLE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 SessionState = Literal["live"] | Reason
 
 
-@dataclass(frozen=True)
-class SessionRow:
+class SessionRow(msgspec.Struct, frozen=True):
     """A session as the lists show it. `user` is None when the person was erased, `session` when it holds no more."""
 
     login: Login
@@ -47,8 +47,7 @@ class SessionRow:
         return self.login.id.hex()
 
 
-@dataclass(frozen=True)
-class SessionsPage:
+class SessionsPage(msgspec.Struct, frozen=True):
     """Some sessions. `more` is the `place` of the next page, None at the end of the list.
 
     `looked_back_to`, a moment in epoch seconds, is set when the page is not full because enough was looked through.
@@ -61,8 +60,7 @@ class SessionsPage:
     only_some: bool = False
 
 
-@dataclass(frozen=True)
-class UsersPage:
+class UsersPage(msgspec.Struct, frozen=True):
     """Some people, the newest first; the rest as in SessionsPage."""
 
     rows: list[User]
@@ -71,8 +69,7 @@ class UsersPage:
     only_some: bool = False
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """A login that succeeded, with `row`, or one that was refused, with `refused`."""
 
     at: int
@@ -81,8 +78,7 @@ class Attempt:
     refused: RefusedLogin | None = None
 
 
-@dataclass(frozen=True)
-class LoginsPage:
+class LoginsPage(msgspec.Struct, frozen=True):
     """Some logins, the newest first; the rest as in SessionsPage."""
 
     rows: list[Attempt]
@@ -90,8 +86,7 @@ class LoginsPage:
     looked_back_to: int | None = None
 
 
-@dataclass(frozen=True)
-class AuditPage:
+class AuditPage(msgspec.Struct, frozen=True):
     """Some deeds, the newest first; the rest as in SessionsPage."""
 
     rows: list[Entry]
@@ -99,16 +94,14 @@ class AuditPage:
     looked_back_to: int | None = None
 
 
-@dataclass(frozen=True)
-class SessionDetail:
+class SessionDetail(msgspec.Struct, frozen=True):
     """One session, and what was done to it, the newest first."""
 
     row: SessionRow
     deeds: list[Entry]
 
 
-@dataclass(frozen=True)
-class UserDetail:
+class UserDetail(msgspec.Struct, frozen=True):
     """One person: the sessions that hold, the last logins, and what was done, the newest first of each."""
 
     user: User

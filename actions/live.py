@@ -1,14 +1,13 @@
 """What has changed a moment ago, small enough to be asked every few seconds: what a page keeps up to date."""
 
-from dataclasses import dataclass
+import msgspec
 
 from actions.backend import Backend
 from stores.errors import StoreTrouble
 from stores.figures import day_of, first_hour
 
 
-@dataclass(frozen=True)
-class Happening:
+class Happening(msgspec.Struct, frozen=True):
     """The figures of now; what a store that is away would know is None. `logins` are those of today."""
 
     active: int | None

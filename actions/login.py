@@ -7,9 +7,11 @@ asked; whatever fails afterwards says "call wx.login again", because WeChat's co
 import asyncio
 import contextlib
 import hashlib
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+
+import msgspec
+from msgspec.structs import replace
 
 from actions.apps import one_of_ours
 from actions.backend import Backend
@@ -24,6 +26,7 @@ from stores.errors import SessionsAway, StoreTrouble, UsersAway
 from stores.logins import Login, sortable
 from stores.sessions import Opening, PersonChanged, Session, session_id
 from stores.users import NoSuchUser, Seen, User
+from values import Confidential
 from wechat.answers import Identity
 from wechat.crypto import person_mark
 from wechat.errors import CodeUsed, WeChatSilent, WeChatTrouble
@@ -63,8 +66,7 @@ def limited_as(address: str) -> str:
     return str(found)
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks, as far as the request tells; none of it is proof of anything. `address` is an IP address."""
 
     address: str
@@ -80,8 +82,7 @@ class Caller:
         return limited_as(self.address)
 
 
-@dataclass(frozen=True)
-class LoggedIn:
+class LoggedIn(Confidential, frozen=True):
     """What the phone gets: its token, the seconds it lives, and the person."""
 
     token: str

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from actions.backend import Backend
 from actions.lists import SessionRow, named_by, rows_of, sought_by, visible
@@ -18,8 +20,7 @@ _AT_ONCE = 200  # few enough that a verify in between waits for milliseconds
 _YEAR = 365 * 86_400  # the longest life that SESSION_SECONDS takes
 
 
-@dataclass(frozen=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True):
     """What fits now. When it is not `whole` there is more: counting stopped at MOST_COUNTED or took too long.
 
     `only_some`: the search names more people than are looked for, and the sessions of the others are not meant.

@@ -4,8 +4,9 @@ A merge names all those users by one number, `person`, the smallest id among the
 Nothing else changes: sessions, profiles, blocks and erasure stay each user's own.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from actions.deeds import Actor, written_down
 from stores.scope import Scope
@@ -24,8 +25,7 @@ async def same_person(backend: "Backend", scope: Scope, user: User) -> list[User
     return [other for other in await backend.users.same_unionid(user, scope) if other.id != user.id]
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One of the users who are one person, and how many sessions of theirs hold."""
 
     user: User

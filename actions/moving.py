@@ -1,7 +1,8 @@
 """The verb that takes everything to other stores: nobody loses a number, and live sessions live on as long."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from actions.backend import Backend
 from actions.deeds import Actor, written_down
@@ -16,8 +17,7 @@ from stores.sessions.on_sql import SqlSessions
 InRedis = RedisSessions | ClusterSessions
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """How many rows of each table, and how many live sessions, went to the other stores."""
 
     rows: dict[str, int]

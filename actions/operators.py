@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from actions import totp
 from actions.backend import Backend
@@ -13,6 +14,7 @@ from actions.passwords import check_password
 from actions.signing_in import Browser, SignedIn, new_secret, plain_name, prove, secret_id, tokens_for, totp_binding
 from stores.audit import Entry
 from stores.operators import LinkGone, Operator, OperatorSession, Role
+from values import Confidential
 
 LINK_SECONDS = 3600
 _NAME = re.compile(r"[^\W_][\w.@-]{0,31}")
@@ -30,16 +32,14 @@ class WrongCode(Exception):
     """The code is not the one that the new second factor shows now."""
 
 
-@dataclass(frozen=True)
-class Invited:
+class Invited(Confidential, frozen=True):
     """An operator who has to set a password; `link` is the token of the link that lets him, for an hour."""
 
     operator: Operator
     link: str
 
 
-@dataclass(frozen=True)
-class Welcome:
+class Welcome(msgspec.Struct, frozen=True):
     """Whose link somebody has opened: an operator's, or None for the first one's."""
 
     operator: Operator | None

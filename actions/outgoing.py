@@ -5,8 +5,9 @@ size of an answer is left to the other side (OWASP ASVS 12.3.2, 15.3.2).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wechat.wire import verifying_context
 
@@ -22,8 +23,7 @@ class NotSent(Exception):
     """No answer came; the text says why, without the address, which may hold a key."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What came back; a longer body is cut."""
 
     status: int

@@ -1,7 +1,8 @@
 """The verbs about people: what is known of them, what they may change, keeping them out, forgetting them."""
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from actions.avatars import is_wechats, own_path
 from actions.backend import Backend
@@ -43,8 +44,7 @@ class InvalidNote(Exception):
     """A note about a person is too long, or holds controls."""
 
 
-@dataclass(frozen=True)
-class Erased:
+class Erased(msgspec.Struct, frozen=True):
     """The receipt of an erasure; `audit_n` is the number of its row, 0 when that stands only in the file."""
 
     user_id: int
@@ -54,8 +54,7 @@ class Erased:
     audit_n: int
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True):
     """Everything that is kept about one person."""
 
     user: User

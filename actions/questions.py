@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, TypeVar, get_args
+
+import msgspec
 
 from actions.search import MOST_SEARCH, Search
 from actions.texts import has_controls
@@ -27,8 +28,7 @@ class BadQuestion(Exception):
         self.field = field
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     """What all questions have in common: a mini program, a time, and that they remember how they were written."""
 
     written: tuple[tuple[str, str], ...] = ()
@@ -50,8 +50,7 @@ class _Asked:
         return "&".join(f"{name}={value}" for name, value in self.written) or "all"
 
 
-@dataclass(frozen=True)
-class Question(_Asked):
+class Question(_Asked, frozen=True):
     """What the list of sessions is asked for. Times are epoch seconds."""
 
     q: str = ""
@@ -91,8 +90,7 @@ class Question(_Asked):
         return _read(cls, given, kinds, {"seen": "seen_within"})
 
 
-@dataclass(frozen=True)
-class UsersQuestion(_Asked):
+class UsersQuestion(_Asked, frozen=True):
     """What the list of people is asked for."""
 
     q: str = ""
@@ -115,8 +113,7 @@ class UsersQuestion(_Asked):
         return _read(cls, given, kinds)
 
 
-@dataclass(frozen=True)
-class LoginsQuestion(_Asked):
+class LoginsQuestion(_Asked, frozen=True):
     """What the list of logins is asked for, of those that succeeded and of those that were refused."""
 
     platform: str | None = None
@@ -136,8 +133,7 @@ class LoginsQuestion(_Asked):
         return _read(cls, given, kinds)
 
 
-@dataclass(frozen=True)
-class AuditQuestion(_Asked):
+class AuditQuestion(_Asked, frozen=True):
     """What the list of deeds is asked for."""
 
     actor: str | None = None

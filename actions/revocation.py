@@ -1,7 +1,8 @@
 """What operators do about sessions: end one, several, a person's, all that a filter fits, everybody's; take it back."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from actions.backend import Backend
 from actions.deeds import Actor, written_down
@@ -21,8 +22,7 @@ class BadSelection(Exception):
     """Nothing was chosen, or more than MOST_CHOSEN at once, or something that is no session's public id."""
 
 
-@dataclass(frozen=True)
-class Restored:
+class Restored(msgspec.Struct, frozen=True):
     """What an undo brought back; less than was asked for when some of it could not come back any more."""
 
     sessions: int

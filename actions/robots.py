@@ -8,10 +8,11 @@ import json
 import smtplib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any, Protocol
 from urllib.parse import quote_plus
+
+import msgspec
 
 from actions.outgoing import NotSent, Outgoing
 from settings import MailUrl, Secret, Settings, is_loopback
@@ -36,8 +37,7 @@ class Channel(Protocol):
         """Raises NotTold."""
 
 
-@dataclass(frozen=True)
-class WeCom:
+class WeCom(msgspec.Struct, frozen=True):
     """A group robot of WeCom; its URL holds its key."""
 
     outgoing: Outgoing
@@ -50,8 +50,7 @@ class WeCom:
         await _post(self.outgoing, self.url.reveal(), body, "errcode")
 
 
-@dataclass(frozen=True)
-class DingTalk:
+class DingTalk(msgspec.Struct, frozen=True):
     """A group robot of DingTalk; with a secret the URL is signed for an hour."""
 
     outgoing: Outgoing
@@ -69,8 +68,7 @@ class DingTalk:
         await _post(self.outgoing, url, {"msgtype": "text", "text": {"content": text}}, "errcode")
 
 
-@dataclass(frozen=True)
-class Feishu:
+class Feishu(msgspec.Struct, frozen=True):
     """A group robot of Feishu; with a secret, time and secret are the key of an HMAC of nothing, which goes along."""
 
     outgoing: Outgoing
@@ -87,14 +85,13 @@ class Feishu:
         await _post(self.outgoing, self.url.reveal(), body, "code")
 
 
-@dataclass(frozen=True)
-class Mail:
+class Mail(msgspec.Struct, frozen=True):
     """A mail server. Other than on this machine nothing goes to it without TLS."""
 
     server: MailUrl
     sender: str
     to: tuple[str, ...]
-    cafile: str | None = field(default=None, repr=False)
+    cafile: str | None = None
     name: str = "mail"
 
     async def tell(self, text: str) -> None:

@@ -1,8 +1,9 @@
 """What an operator typed into the search field: recognised by its form, and turned into people where it names some."""
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_network
+
+import msgspec
 
 from actions.backend import Backend
 from stores.logins import sortable
@@ -17,8 +18,7 @@ _NAMED_OPENID = re.compile(r"(wx[0-9a-z]{16}):([A-Za-z0-9_-]{1,64})", re.ASCII)
 _HIGHEST_ID = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(msgspec.Struct, frozen=True):
     """What a search looks for. Four digits are a person's number and the end of a phone number: both are looked for.
 
     - 8 to 64 hexadecimal digits with a letter among them, or too many for a number: how a session's public id begins
@@ -66,8 +66,7 @@ def _network(text: str) -> tuple[bytes, bytes] | None:
     return (first, last) if first is not None and last is not None else None
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """The people whom a search names, by their numbers; `only_some` when there are more than are looked for."""
 
     users: dict[int, User]

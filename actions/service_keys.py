@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from actions.backend import Backend
 from actions.deeds import Actor, entry_of
 from actions.texts import has_controls
 from stores.audit import Entry
 from stores.service_keys import NewKey, NoSuchKey, ServiceKey, key_hash, new_key
+from values import Confidential
 
 SCOPES = ("introspect", "users", "revoke", "block", "relay", "access-token", "metrics")
 MOST_NOTE = 200
@@ -39,8 +39,7 @@ class KeyRefused(Exception):
         self.field = field
 
 
-@dataclass(frozen=True)
-class AddedKey:
+class AddedKey(Confidential, frozen=True):
     """A new key, with its text, which nobody can show a second time."""
 
     key: ServiceKey

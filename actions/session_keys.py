@@ -1,7 +1,8 @@
 """The session_key at WeChat: whether it still is the phone's, and making it worthless after a leak or a revocation."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from actions.calling import asking, call_deadline, count_call, session_key_of
 from actions.deeds import Actor, written_down
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from actions.backend import Backend
 
 
-@dataclass(frozen=True)
-class Reset:
+class Reset(msgspec.Struct, frozen=True):
     """What a reset did. `worthless_before` says that WeChat did not know the key any more."""
 
     ended: Ended

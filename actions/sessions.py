@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from actions.backend import Backend
 from actions.webhooks import tell
@@ -21,24 +22,21 @@ class AmbiguousSession(Exception):
     """The beginning of a public id fits several sessions: more of it is needed."""
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """Whose token it is, and the seconds it has left."""
 
     session: Session
     expires_in: int
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """What a revocation did."""
 
     sessions: int
     users: int
 
 
-@dataclass(frozen=True)
-class OwnSession:
+class OwnSession(msgspec.Struct, frozen=True):
     """A session as its own person sees it; `facts` is None for the moment before they are written."""
 
     session: Session

@@ -11,7 +11,8 @@ import logging
 import re
 import secrets
 import unicodedata
-from dataclasses import dataclass
+
+import msgspec
 
 from actions import totp
 from actions.backend import Backend
@@ -20,6 +21,7 @@ from actions.login import limited_as
 from actions.passwords import TooManyHashes
 from stores.attempts import Counter
 from stores.operators import Arrival, NoSuchOperator, Operator, OperatorSession, Proofs, SignedOut
+from values import Confidential
 from wechat.crypto import SealBroken
 
 log = logging.getLogger("menshen")
@@ -42,8 +44,7 @@ class WrongPassword(NeedsPassword):
     """The password that was given again is not right."""
 
 
-@dataclass(frozen=True)
-class Browser:
+class Browser(Confidential, frozen=True):
     """Where a proof comes from: the client's address, what the browser calls itself, and the cookies it has."""
 
     address: str
@@ -53,8 +54,7 @@ class Browser:
     request_id: str | None = None
 
 
-@dataclass(frozen=True)
-class SignedIn:
+class SignedIn(Confidential, frozen=True):
     """Somebody is in: the tokens for the cookies. `known` is None when the browser has a good one already."""
 
     operator: Operator
@@ -62,8 +62,7 @@ class SignedIn:
     known: str | None
 
 
-@dataclass(frozen=True)
-class _Try:
+class _Try(msgspec.Struct, frozen=True):
     """One attempt that is counted: on the counter of its own, and on those that it shares with others."""
 
     own: Counter
@@ -136,8 +135,7 @@ async def session_of(backend: Backend, token: str | None) -> tuple[OperatorSessi
     return await backend.operators.session(session, backend.now())
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(Confidential, frozen=True):
     """What a browser that arrives is given: a session, and a proof of being known when it had no good one."""
 
     session: str
@@ -233,8 +231,7 @@ def _id(token: str) -> bytes:
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
-@dataclass(frozen=True)
-class _Patience:
+class _Patience(msgspec.Struct, frozen=True):
     free: int
     first_seconds: int
     longest_seconds: int

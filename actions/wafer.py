@@ -18,7 +18,8 @@ from stores.errors import StoreTrouble
 from stores.sessions import SessionGone, session_id
 from stores.sessions.promise import PREFIX
 from stores.users import NoSuchUser, Profile, User
-from wechat.crypto import DataRefused, SealBroken, decrypted
+from wechat.crypto import SealBroken
+from wechat.data import DataRefused, decrypted
 
 ANONYMOUS = "微信用户"  # what wx.getUserInfo has called everybody since April 2021
 

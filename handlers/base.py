@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
@@ -49,8 +50,7 @@ FORM = "application/x-www-form-urlencoded"
 BODY_TYPE = "X-Menshen-Body-Type"  # the door sets it, whatever the client sent under this name
 
 
-@dataclass(frozen=True)
-class Intake:
+class Intake(msgspec.Struct, frozen=True):
     """What a path takes as a body; the door judges it before the body is read."""
 
     most_bytes: int = 16 * 1024

@@ -4,8 +4,10 @@ A field that is added to a body or to an answer is added here and in docs/api.md
 running server whether it is so.
 """
 
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 Schema = dict[str, Any]
 Carrier = Literal["nobody", "phone", "phone if it has one", "proxy", "back end"]
@@ -108,26 +110,24 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A success: the fields beside errcode, errmsg and request_id, or a `bare` body of some media types, or no body."""
 
     fields: Schema | None = None
-    bare: dict[str, Schema] = field(default_factory=dict)
+    bare: dict[str, Schema] = msgspec.field(default_factory=dict)
     status: int = 200
     headers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One method of one path. `refusals` are errcodes of handlers/refusals.py besides those that `carrier` brings."""
 
     summary: str
     answer: Answer
     carrier: Carrier = "phone"
-    body: dict[str, Schema] = field(default_factory=dict)  # by media type; none: it takes no body
+    body: dict[str, Schema] = msgspec.field(default_factory=dict)  # by media type; none: it takes no body
     body_required: bool = True
-    query: dict[str, Schema] = field(default_factory=dict)
+    query: dict[str, Schema] = msgspec.field(default_factory=dict)
     query_required: tuple[str, ...] = ()
     refusals: tuple[int, ...] = ()
 

@@ -6,8 +6,10 @@ outage from becoming a storm of logins: `login` call wx.login again, `backoff` k
 request is wrong, `never` it will not help.
 """
 
-from dataclasses import dataclass, replace
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 import actions
 from actions import passwords, signing_in
@@ -24,9 +26,9 @@ from stores.errors import SessionsAway, StoreAway, StoreFull, UsersAway
 from stores.operators import LastAdmin, LinkGone, NoSuchOperator
 from stores.sessions import SessionGone, TooManySessions
 from stores.users import NoSuchUser, SignupClosed, UserBlocked
-from wechat import crypto
 from wechat import errors as wechat
 from wechat.calls import CannotRelay
+from wechat.data import DataRefused
 from wechat.push import NotSigned, PushUnreadable
 
 Retry = Literal["login", "backoff", "fix", "never"]
@@ -92,8 +94,7 @@ class Draining(Exception):
     """The process is about to end."""
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """One row of the table. `retry_after_seconds` stands in the header Retry-After; an exception's own wins."""
 
     status: int
@@ -130,7 +131,7 @@ TABLE: dict[type[Exception], Refusal] = {
     wechat.NotSeenLately: _invalid(
         400008, "WeChat has not seen this user lately: log in, then try again", retry="login"
     ),
-    crypto.DataRefused: _invalid(400006, "the data is not acceptable: log in, then fetch it anew"),
+    DataRefused: _invalid(400006, "the data is not acceptable: log in, then fetch it anew"),
     wechat.PhoneCodeRefused: Refusal(
         400, 40029, "phone code is invalid or has expired: tap the button again", "invalid_grant", "fix"
     ),

@@ -1,16 +1,16 @@
 """Moments and durations as people read them: in the operator's zone, near ones by their distance."""
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _DAYS_TOLD_BY_DISTANCE = 30
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(msgspec.Struct, frozen=True):
     """Writes epoch seconds for one reader. `words` is the section `times` of the pages' words."""
 
     now: int

@@ -1,18 +1,16 @@
 """WeChat's access_tokens: one for each mini program, sealed, shared by all processes; one at a time renews it."""
 
-from dataclasses import dataclass, field
-
 from stores.db import Database, Script, all_of, load
+from values import Confidential
 
 SQL = load("access_tokens.sql")
 
 
-@dataclass(frozen=True)
-class KeptToken:
+class KeptToken(Confidential, frozen=True):
     """What is kept for one mini program. Times are epoch seconds; `sealed` is None before the first one."""
 
     appid: str
-    sealed: bytes | None = field(default=None, repr=False)
+    sealed: bytes | None = None
     fetched_at: int | None = None
     expires_at: int | None = None
     refresher: str | None = None

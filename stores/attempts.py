@@ -5,7 +5,8 @@ none. So fifty guesses sent at once are not fifty tries.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from stores.db import Database, Script, all_of, load
 
@@ -20,8 +21,7 @@ class MustWait(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-@dataclass(frozen=True)
-class Counter:
+class Counter(msgspec.Struct, frozen=True):
     """What is counted together, and how patient we are: `free` failures, then each one doubles the wait."""
 
     id: bytes

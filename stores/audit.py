@@ -12,9 +12,11 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import asdict, astuple, replace
 
 from stores.db import Database, Row, Script, load
 from stores.errors import StoreTrouble
@@ -42,8 +44,7 @@ class AuditBroken(Exception):
         self.n = n
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One row. `n` is its place in the chain, 0 before it has one; `concerns` the row whose deed failed."""
 
     n: int
@@ -72,8 +73,7 @@ class Entry:
         return hashlib.sha256(before + text).digest()
 
 
-@dataclass(frozen=True)
-class Deeds:
+class Deeds(msgspec.Struct, frozen=True):
     """Which rows a list shows. None asks for nothing in particular; `appids` are those the operator may see."""
 
     appids: tuple[str, ...] | None = None
@@ -86,11 +86,10 @@ class Deeds:
 
     def parameters(self) -> dict[str, Any]:
         """As the statements take them."""
-        return {**self.__dict__, "anywhere": int(self.appids is None), "appids": list(self.appids or ())}
+        return {**asdict(self), "anywhere": int(self.appids is None), "appids": list(self.appids or ())}
 
 
-@dataclass(frozen=True)
-class DeedsPage:
+class DeedsPage(msgspec.Struct, frozen=True):
     """Some rows, the newest first; `more` is the number before which the next page begins, None at the end.
 
     `looked_back_to` is the moment down to which the rows were looked through, when that is why the page is not full.
@@ -101,8 +100,7 @@ class DeedsPage:
     looked_back_to: int | None = None
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """What the file holds: how many rows, how many of them the database never took, and which lines are no row."""
 
     rows: int
@@ -211,7 +209,7 @@ class Audit:
 
     def _write_down(self, entry: Entry) -> bool:
         """Appends one line and waits for the disk. Runs in a thread."""
-        line = json.dumps(entry.__dict__, ensure_ascii=True) + "\n"
+        line = json.dumps(asdict(entry), ensure_ascii=True) + "\n"
         try:
             file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
@@ -247,6 +245,6 @@ def chained(entry: Entry) -> Script[Entry]:
     before_n, before = head.rows[0]
     added = replace(entry, n=before_n + 1)
     link = added.link(before)
-    yield SQL["add_audit"](**added.__dict__, link=link)
+    yield SQL["add_audit"](**asdict(added), link=link)
     yield SQL["move_audit_head"](n=added.n, link=link)
     return added

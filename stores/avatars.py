@@ -4,7 +4,9 @@ Beside it there may be one that is held until WeChat lets it pass; nobody but We
 """
 
 import secrets
-from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import asdict
 
 from stores.db import Database, Row, Script, all_of, load
 
@@ -21,8 +23,7 @@ class NobodyToShow(Exception):
     """The person was erased while the picture was on its way."""
 
 
-@dataclass(frozen=True)
-class Avatar:
+class Avatar(msgspec.Struct, frozen=True):
     """One picture. `kind` is its media type; `at` is when it came, in epoch seconds."""
 
     user_id: int
@@ -37,8 +38,7 @@ class Avatar:
         return PATH + self.name
 
 
-@dataclass(frozen=True)
-class AvatarFacts:
+class AvatarFacts(msgspec.Struct, frozen=True):
     """What is kept of a person's picture, without the picture."""
 
     name: str
@@ -105,7 +105,7 @@ class Avatars:
     async def hold(self, user_id: int, body: bytes, kind: str, now: int) -> Avatar:
         """Keeps a picture that is not shown yet, in the place of one held before."""
         avatar = Avatar(user_id, secrets.token_urlsafe(_NAME_BYTES), kind, body, now)
-        await self._db.write(all_of(SQL["hold_avatar"](**avatar.__dict__)))
+        await self._db.write(all_of(SQL["hold_avatar"](**asdict(avatar))))
         return avatar
 
     async def expect(self, held: Avatar, trace_id: str) -> None:
@@ -142,7 +142,7 @@ def _show(avatar: Avatar) -> Script[bool]:
     """Keeps a picture as the person's; false when there is no such person."""
     shown = yield SQL["point_to_avatar"](user_id=avatar.user_id, avatar_url=avatar.path)
     if shown.changed:  # also locks the row, so that no erasure passes between the two
-        yield SQL["keep_avatar"](**avatar.__dict__)
+        yield SQL["keep_avatar"](**asdict(avatar))
     return bool(shown.changed)
 
 

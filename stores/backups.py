@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import asdict
 
 from stores.db import Database, Script, all_of, load
 
@@ -12,8 +14,7 @@ SQL = load("backups.sql")
 FILE_NAME = "last-backup.json"
 
 
-@dataclass(frozen=True)
-class LastBackup:
+class LastBackup(msgspec.Struct, frozen=True):
     """When it was made, in epoch seconds, where it was put, and how large it was."""
 
     at: int

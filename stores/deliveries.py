@@ -5,8 +5,9 @@ update and holds it for a lease; a process that dies lets it go by itself.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from stores.behind import Behind
 from stores.db import Database, Query, all_of, load
@@ -24,8 +25,7 @@ class NoSuchDelivery(Exception):
     """There is none of this number, or it waits to be sent anyway."""
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One event on its way. Times are epoch seconds; `status` is the HTTP status of the last answer, if any."""
 
     id: int
@@ -40,8 +40,7 @@ class Delivery:
     done_at: int | None
 
 
-@dataclass(frozen=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """How an attempt went, and when the next one is due."""
 
     state: State

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from stores.db import Database, Query, Script, load
 from stores.errors import StoreTrouble
@@ -30,8 +31,7 @@ _MOST_BATCHES = 4  # of people in one flush, so that the others who write get th
 Key = tuple[str, str, int]  # appid, name, hour
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(msgspec.Struct, frozen=True):
     """One counter as it stands. `hour` is epoch seconds // 3600, 0 where the counter has no time."""
 
     appid: str

@@ -7,7 +7,8 @@ would wait behind all the others.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from stores.db import Database, Query, Row, Script, load
 from stores.errors import UsersAway
@@ -19,8 +20,7 @@ SQL = load("users.sql")
 _MOST_AT_ONCE = 50  # in one transaction
 
 
-@dataclass(frozen=True, eq=False)
-class FirstLogin:
+class FirstLogin(msgspec.Struct, frozen=True, eq=False):
     """Somebody whom we do not know yet.
 
     `mark` is the HMAC under which an erased person's block is kept; `also` is asked what is to be written together with
@@ -40,8 +40,7 @@ class FirstLogin:
         return self.appid, self.openid
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """The person's row, and whether it is this login's own."""
 
     row: Row

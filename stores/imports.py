@@ -1,12 +1,14 @@
 """People and sessions of other programs: how they come into our tables, and how Wafer's are read out of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from settings import MysqlUrl
 from stores.db import Database, Row, Script, load, open_database
 from stores.figures import user_added
+from values import Confidential
 
 SQL = load("imports.sql")
 PEOPLE = load("users.sql")
@@ -15,8 +17,7 @@ WAFER = load("wafer.sql")
 Outcome = Literal["added", "there already", "other id", "id taken", "erased", "blocked"]
 
 
-@dataclass(frozen=True)
-class Newcomer:
+class Newcomer(msgspec.Struct, frozen=True):
     """A person of another program. `mark` is the HMAC under which an erased person's block would be kept."""
 
     id: int
@@ -80,8 +81,7 @@ def _add(person: Newcomer, now: int, *, dry: bool) -> Script[Outcome]:
     return "added"
 
 
-@dataclass(frozen=True)
-class WaferApp:
+class WaferApp(msgspec.Struct, frozen=True):
     """A mini program of Wafer 1, and when its sessions end: days after the login, seconds after the last use."""
 
     appid: str
@@ -89,15 +89,14 @@ class WaferApp:
     idle_seconds: int
 
 
-@dataclass(frozen=True)
-class WaferSession:
+class WaferSession(Confidential, frozen=True):
     """A row of Wafer's sessions as it stands there. Nothing in it has been judged."""
 
     openid: str
     uuid: str
-    skey: str = field(repr=False)
-    session_key: str = field(repr=False)
-    user_info: str = field(repr=False)
+    skey: str
+    session_key: str
+    user_info: str
     created_at: int | None
     visited_at: int | None
 

@@ -12,11 +12,11 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stores.folders import sync_folder
+from values import Confidential
 
 log = logging.getLogger("menshen.store")
 
@@ -28,14 +28,13 @@ class KeysUnreadable(Exception):
     """The key file is missing, damaged or open to others; its text says which and what to do."""
 
 
-@dataclass(frozen=True)
-class Keys:
+class Keys(Confidential, frozen=True):
     """32 bytes each. `sealing` holds every key that may still open something, by number; `current` seals."""
 
-    sealing: dict[int, bytes] = field(repr=False)
+    sealing: dict[int, bytes]
     current: int
-    session_mark: bytes = field(repr=False)  # proves that a stored session was written by us, under its own key
-    person_mark: bytes = field(repr=False)  # names a person in the block list after erasure
+    session_mark: bytes  # proves that a stored session was written by us, under its own key
+    person_mark: bytes  # names a person in the block list after erasure
 
 
 def make_keys(folder: Path) -> Keys:

@@ -1,6 +1,6 @@
 """Rows older than they may be kept: found a few at a time along an index of time, then deleted or masked."""
 
-from dataclasses import dataclass
+import msgspec
 
 from stores.db import Database, Query, all_of, load
 
@@ -8,8 +8,7 @@ SQL = load("retention.sql")
 A_FEW = 200  # a batch; the writes of logins wait for one of these at the most
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """How far somebody has come along the logins: the moment and the id of the last row seen."""
 
     at: int = 0

@@ -5,9 +5,10 @@ them, and losing the last moments of them loses no login and no revocation.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from stores.behind import MOST_AT_ONCE, MOST_WAITING, Behind
 from stores.db import Database, Query, Row, Script, Statement, load
@@ -32,8 +33,7 @@ class BadPlace(Exception):
     """That is no place in a list; nobody got it from one of ours."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a page ended: the value that the list is sorted by, and the id that tells equal ones apart."""
 
     value: int
@@ -55,8 +55,7 @@ class Place:
         return place
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(msgspec.Struct, frozen=True):
     """One row, for ever keyed by the id of its session. Times are epoch seconds; unknown values are None."""
 
     id: bytes
@@ -76,8 +75,7 @@ class Login:
     wechat: str | None = None
 
 
-@dataclass(frozen=True)
-class Sought:
+class Sought(msgspec.Struct, frozen=True):
     """Which logins a list shows. None asks for nothing in particular."""
 
     appids: Scope = None  # those that the operator may see; None for all
@@ -114,8 +112,7 @@ class Sought:
         }
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """Some logins. `more` is where the next page begins, None at the end of the list.
 
     `looked_back_to` is set when the page is not full because enough entries were looked through: the list goes on, and
@@ -127,8 +124,7 @@ class Page:
     looked_back_to: int | None = None
 
 
-@dataclass(frozen=True)
-class _Way:
+class _Way(msgspec.Struct, frozen=True):
     """An index to walk along: the statement that bounds the walk, one that gives a page of it, the entries' value."""
 
     window: Statement

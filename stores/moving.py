@@ -6,7 +6,8 @@ While that lasts the new database calls itself of a version that no program has,
 import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from stores.db import Database, Query, Row, Statement, all_of, load
 from stores.db.schema import NEWEST, TABLE_NAMES, UPKEEP
@@ -25,8 +26,7 @@ class NotTheSame(Exception):
     """After the move the two do not hold the same; its text names the table. Somebody wrote in between."""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """How the rows of one table are read, in order, and written; `read` alone reads them at once."""
 
     name: str

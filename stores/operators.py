@@ -5,11 +5,13 @@ changes an operator is one transaction with its audit row, and the last admin wh
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+import msgspec
 
 from stores.audit import Audit, Entry
 from stores.db import Database, Row, Script, all_of, load
+from values import Confidential
 
 SQL = load("operators.sql")
 
@@ -43,8 +45,7 @@ class SignedOut(Exception):
     """There is no such session, or it was unused too long, or its operator was disabled."""
 
 
-@dataclass(frozen=True)
-class Operator:
+class Operator(msgspec.Struct, frozen=True):
     """One person of the dashboard. `appids` are the mini programs he sees, None for all. Times are epoch seconds."""
 
     id: int
@@ -64,8 +65,7 @@ class Operator:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-@dataclass(frozen=True)
-class OperatorSession:
+class OperatorSession(msgspec.Struct, frozen=True):
     """One browser that is signed in. `confirmed_at` is when the password was given last."""
 
     id: bytes
@@ -78,16 +78,14 @@ class OperatorSession:
     flash: str | None
 
 
-@dataclass(frozen=True)
-class Proofs:
+class Proofs(Confidential, frozen=True):
     """What is known of an operator's password and second factor: a hash and a sealed secret."""
 
     password: str | None
     totp: bytes | None
 
 
-@dataclass(frozen=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A browser that signs in: the id of its new session, and the id under which it is known from now on, if it is new.
 
     `ends` is the session that its cookie held before, which ends with this.

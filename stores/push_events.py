@@ -1,7 +1,8 @@
 """What WeChat told us about people, and when we had done what it asked for."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from stores.db import Database, Row, Script, all_of, load
 from stores.scope import Scope, within
@@ -16,8 +17,7 @@ State = Literal["begun", "hint", "done", "hinted", "nobody", "ignored"]
 ENDS: dict[State, State] = {"begun": "done", "hint": "hinted"}
 
 
-@dataclass(frozen=True)
-class PushEvent:
+class PushEvent(msgspec.Struct, frozen=True):
     """One row. Times are epoch seconds; `done_at` is None until it is done, `user_id` when nobody is meant."""
 
     id: bytes
@@ -39,8 +39,7 @@ class PushEvent:
         return self.event.partition(":")[2]
 
 
-@dataclass(frozen=True)
-class PushEventsPage:
+class PushEventsPage(msgspec.Struct, frozen=True):
     """Some rows, the newest first; `more` is (at, id) below which the next page begins, None at the end."""
 
     rows: list[PushEvent]

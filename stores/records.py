@@ -1,15 +1,15 @@
 """What SQL keeps for good and a session store may have lost: the epochs, who is kept out, what ended."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from stores.epochs import Epochs
 from stores.logins import Logins
 from stores.users import Users
 
 
-@dataclass(frozen=True)
-class Records:
+class Records(msgspec.Struct, frozen=True):
     """Read when a session store came back poorer than it was. All calls raise UsersAway."""
 
     kept_epochs: Epochs

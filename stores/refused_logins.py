@@ -1,6 +1,7 @@
 """Logins that were refused: when, from where, with what, and why. Written behind, like the facts of logins."""
 
-from dataclasses import asdict, dataclass
+import msgspec
+from msgspec.structs import asdict
 
 from stores.behind import Behind
 from stores.db import Database, load
@@ -12,8 +13,7 @@ LOOKED_THROUGH = 5_000  # entries of an index that one page looks through at the
 _FAR = 2**53
 
 
-@dataclass(frozen=True)
-class RefusedLogin:
+class RefusedLogin(msgspec.Struct, frozen=True):
     """One row. `id` is 0 before it has one; `at` epoch seconds; `errcode` WeChat's where it gave one, else ours."""
 
     id: int
@@ -26,8 +26,7 @@ class RefusedLogin:
     environment: str | None
 
 
-@dataclass(frozen=True)
-class Refusals:
+class Refusals(msgspec.Struct, frozen=True):
     """Some rows, the newest first; `more` is (at, id) from which the next page goes on.
 
     `looked_back_to` is set when the page is not full because enough entries were looked through.

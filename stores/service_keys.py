@@ -8,7 +8,8 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from stores.audit import Audit, Entry
 from stores.behind import Behind
@@ -31,8 +32,7 @@ class KeyNameTaken(Exception):
     """Another key that was not revoked has this name."""
 
 
-@dataclass(frozen=True)
-class ServiceKey:
+class ServiceKey(msgspec.Struct, frozen=True):
     """What is known of a key. Times are epoch seconds; None of `appids` is all of them, None of `paths` is none."""
 
     id: int
@@ -56,8 +56,7 @@ class ServiceKey:
         return self.appids is None or appid in self.appids
 
 
-@dataclass(frozen=True)
-class NewKey:
+class NewKey(msgspec.Struct, frozen=True):
     """What a new key is to be."""
 
     name: str

@@ -1,8 +1,10 @@
 """People: one row for each openid of each mini program, one id for each row, also under a race."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
+
+import msgspec
+from msgspec.structs import replace
 
 from stores.avatars import avatar_dropped
 from stores.db import Database, Query, Row, Script, all_of, load
@@ -32,8 +34,7 @@ class AmbiguousUser(Exception):
     """The openid is known in more than one mini program: say APPID:OPENID."""
 
 
-@dataclass(frozen=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """One person in one mini program. Times are epoch seconds; `blocked_until` is None for a block without an end."""
 
     id: int
@@ -64,16 +65,14 @@ class Profile(TypedDict, total=False):
     avatar_url: str | None
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """Somebody whom WeChat has just identified; `new` says that the row is this login's own."""
 
     user: User
     new: bool
 
 
-@dataclass(frozen=True)
-class People:
+class People(msgspec.Struct, frozen=True):
     """Some people, the newest first. `more` is the id before which the next page begins, None at the end.
 
     `looked_back_to` is the moment down to which the list was looked through, when that is why the page is not full.

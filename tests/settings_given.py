@@ -63,7 +63,7 @@ GOOD = {
     "public_url": "https://login.example.com",
     "allowed_hosts": "login.example.com, localhost",
     "workers": "2",
-    "parser": "llhttp",
+    "parser": "tornado",
     "simulator_port": "9099",
     "retention_days": "logins=400, addresses=30",
     "log_format": "json",

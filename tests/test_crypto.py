@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from Crypto.Cipher import AES
 
 from wechat.crypto import ASK_AGAIN_SECONDS, Seal, SealBroken, SealingKeys, person_mark
 
@@ -35,6 +36,14 @@ def test_the_sealed_form_is_key_id_nonce_ciphertext_and_tag(seal: Seal) -> None:
     assert sealed[0] == 1
     assert len(sealed) == 1 + 12 + len(SESSION_KEY) + 16
     assert SESSION_KEY not in sealed
+
+
+def test_it_is_aes_256_gcm_as_another_library_knows_it(seal: Seal) -> None:
+    nonce = bytes(range(12))
+    other = AES.new(OLD, AES.MODE_GCM, nonce=nonce)
+    other.update(SESSION)
+    ciphertext, tag = other.encrypt_and_digest(SESSION_KEY)
+    assert seal.open(b"\x01" + nonce + ciphertext + tag, SESSION) == SESSION_KEY
 
 
 def test_the_same_key_sealed_a_thousand_times_never_looks_the_same(seal: Seal) -> None:

@@ -1,13 +1,13 @@
 """Secrets among the settings: where they may stand, who may read them there, and that nothing prints them."""
 
 import copy
-import dataclasses
 import json
 import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from settings_given import APP_SECRET, APPID, OTHER_APPID, OTHER_SECRET, PASSWORD, private, refusal, variables
 
@@ -23,7 +23,7 @@ def test_a_secret_prints_as_stars_wherever_it_is_put(caplog: pytest.LogCaptureFi
     app = App(APPID, secret, "The shop")
     logging.getLogger("shop").warning("%s %r %s", secret, app, {"secret": secret})
     texts = [repr(secret), str(secret), f"{secret} {secret!r} {secret:>60}", f"{app}", repr(app), caplog.text]
-    texts += [repr(dataclasses.asdict(app)), repr(Settings(appid=APPID, appsecret=secret)), repr([secret])]
+    texts += [repr(msgspec.structs.asdict(app)), repr(Settings(appid=APPID, appsecret=secret)), repr([secret])]
     assert all(APP_SECRET not in text for text in texts)
     assert str(secret) == "***"
     assert secret.reveal() == APP_SECRET

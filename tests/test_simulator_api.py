@@ -9,7 +9,7 @@ from simulated import OTHER_APP, Simulated, other_app, simulated
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
-from wechat.crypto import open_push
+from wechat.data import open_push
 from wechat.push import key_bytes, signature
 from wechat.simulator import DEFAULT_APPID, DEFAULT_SECRET
 

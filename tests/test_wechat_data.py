@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from Crypto.Cipher import AES
 
-from wechat.crypto import DataRefused, decrypted, is_signed, raw_data_signature, session_key_signature
+from wechat.data import DataRefused, decrypted, is_signed, raw_data_signature, session_key_signature
 
 pytestmark = pytest.mark.quick
 

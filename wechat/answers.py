@@ -9,10 +9,12 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import NoReturn
 
+import msgspec
+
+from values import Confidential
 from wechat.errors import (
     CodeRefused,
     CodeUsed,
@@ -72,8 +74,7 @@ class SessionKey:
         raise TypeError("a session_key is not pickled")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who WeChat says the person is; `unionid` is None for an app outside a WeChat Open Platform account."""
 
     openid: str
@@ -81,30 +82,27 @@ class Identity:
     session_key: SessionKey
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Confidential, frozen=True):
     """An HTTP answer as far as we read it; `body` stays empty where status or coding already rule it out."""
 
     status: int
     content_coding: str
-    body: bytes = field(repr=False)
+    body: bytes
     content_type: str = ""
     date: str = ""  # by WeChat's own clock
 
 
-@dataclass(frozen=True, slots=True)
-class FreshToken:
+class FreshToken(Confidential, frozen=True):
     """An access_token as WeChat has just given it, and the seconds it is good for."""
 
-    token: str = field(repr=False)
+    token: str
     expires_in: int
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneNumber:
+class PhoneNumber(Confidential, frozen=True):
     """A person's phone number, digits with at most a plus; foreign ones begin with the country's code."""
 
-    number: str = field(repr=False)
+    number: str
 
 
 def read(reply: Reply) -> Identity | WeChatTrouble:

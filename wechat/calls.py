@@ -8,9 +8,11 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
+from msgspec.structs import replace
+
+from values import Confidential
 from wechat.answers import (
     BUSY,
     BUSY_SECONDS,
@@ -23,7 +25,7 @@ from wechat.answers import (
     read_phone,
     read_trace,
 )
-from wechat.crypto import session_key_signature
+from wechat.data import session_key_signature
 from wechat.errors import PhoneCodeRefused, WeChatBusy, WeChatMisconfigured, WeChatTrouble, WeChatUnusable
 from wechat.state import Ledger
 from wechat.wire import Question, Wire, log_trouble
@@ -69,12 +71,11 @@ class Relayed(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Confidential, frozen=True):
     """What came of one call, and the access_token that it was made with."""
 
     outcome: Reply | WeChatTrouble
-    token: str = field(repr=False)
+    token: str
     unsent: bool = False
 
 

@@ -6,9 +6,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
+from values import Confidential
 from wechat.answers import BUSY, BUSY_SECONDS, QUOTA_SECONDS, FreshToken, Identity, Reply, read, read_token
 from wechat.breaker import OPEN_SECONDS, Breaker, Passage
 from wechat.calls import Calls, Tokens
@@ -41,13 +43,12 @@ class App(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Code:
+class _Code(Confidential, frozen=True):
     """One login code to be asked about, with the AppSecret of the moment it was taken up."""
 
     appid: str
-    secret: Secret = field(repr=False)
-    code: str = field(repr=False)
+    secret: Secret
+    code: str
 
     def question(self) -> Question:
         query = [
@@ -59,8 +60,7 @@ class _Code:
         return Question("GET", LOGIN_PATH, query)
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True):
     """What WeChat says to a code that is none: `outcome` is a CodeRefused where credentials and address are right.
 
     `seconds` is how long it took, `date` what WeChat's clock says, as HTTP writes it, empty where it says nothing.
@@ -71,8 +71,7 @@ class Probe:
     date: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
+class _Ending(msgspec.Struct, frozen=True):
     """How a trip ended, and whether the rules allow to go once more."""
 
     outcome: Identity | WeChatTrouble

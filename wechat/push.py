@@ -11,11 +11,12 @@ import hmac
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 from xml.parsers import expat
 
-from wechat.crypto import PushUnreadable, open_push
+import msgspec
+
+from wechat.data import PushUnreadable, open_push
 
 MOST_FIELDS = 64
 MOST_NAME = 64
@@ -37,8 +38,7 @@ class Unreadable(Exception):
     """The body is no message: neither the JSON nor the XML that WeChat sends."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message. `sealed` says that it was encrypted to us, so that it is WeChat's word and nobody else's."""
 
     fields: Mapping[str, str]
@@ -49,8 +49,7 @@ class Message:
         return self.fields.get(name, "")
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """What stands in the address of a push."""
 
     timestamp: str

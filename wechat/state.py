@@ -5,14 +5,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from wechat.answers import Identity
 from wechat.errors import WeChatMisconfigured, WeChatTrouble
 
 LATEST_ANSWERS = 1_000  # how many answers the latencies are taken from
 
 
-@dataclass(frozen=True, slots=True)
-class Misconfiguration:
+class Misconfiguration(msgspec.Struct, frozen=True):
     """The last time WeChat refused our configuration: number, request id, reason (TLS), epoch seconds.
 
     `egress` is our address as WeChat sees it, where that is what it refused.
@@ -25,8 +26,7 @@ class Misconfiguration:
     egress: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AppState:
+class AppState(msgspec.Struct, frozen=True):
     """A snapshot of this process: how often each outcome came, how long WeChat took, what is wrong.
 
     `outcomes` counts by class name (`Identity`, `CodeRefused`, `WeChatBusy`, …); `seconds` is the sum over all of

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import certifi
+import msgspec
 
+from values import Confidential
 from wechat.answers import Reply
 from wechat.errors import WeChatMisconfigured, WeChatSilent, WeChatTrouble, WeChatUnreachable, WeChatUnusable
 
@@ -20,21 +21,19 @@ MOST_BODY_BYTES = 64 * 1024
 logger = logging.getLogger("menshen.wechat")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Confidential, frozen=True):
     """One HTTP request to WeChat. `whole` asks for the body of any status, not only of 200."""
 
     method: str
     path: str
-    query: Sequence[tuple[str, str]] = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    query: Sequence[tuple[str, str]]
+    body: bytes | None = None
     content_type: str = "application/json"
     most_bytes: int = MOST_BODY_BYTES
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a request ended; `unsent` says that no byte of it left us and that it may be tried once more."""
 
     outcome: Reply | WeChatTrouble

@@ -9,10 +9,10 @@ import logging
 import re
 from asyncio import Future
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+import msgspec
 from tornado.http1connection import is_transfer_encoding_chunked
 from tornado.httputil import (
     HTTPInputError,
@@ -36,8 +36,7 @@ _NEVER = float("inf")
 _HANGING_UP = b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """How long and how much."""
 
     idle_seconds: float  # between two requests

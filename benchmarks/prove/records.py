@@ -5,9 +5,9 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
+from msgspec.structs import replace
 from shell import settings_of
 
 import actions

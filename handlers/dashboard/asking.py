@@ -4,8 +4,9 @@ GET shows the question and changes nothing. POST with `sure=yes` does the deed, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from actions.lists import SessionRow
 from actions.merging import Member
@@ -20,8 +21,7 @@ ABOUT_NOBODY = ("policy", "suspicious", "leak", "test", "other")  # reasons of d
 MOST_REMARK = 150
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What the page says and sends. `action` and `back` are paths of ours; `hidden` goes along with the answer."""
 
     title: str

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import json
-from dataclasses import asdict
 from typing import ClassVar
 
+from msgspec.structs import asdict
 from tornado.iostream import StreamClosedError
 
 from actions import signing_in

@@ -1,7 +1,8 @@
 """The people: who they are, where they are logged in, and the deeds that concern one person."""
 
-from dataclasses import replace
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from actions import InvalidNote, block, erase, note, revoke_user, unblock
 from actions.lists import UserDetail, user_detail, users_page

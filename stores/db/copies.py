@@ -10,8 +10,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from stores.db.schema import NEWEST, UPKEEP
 from stores.db.statements import load
@@ -31,8 +32,7 @@ class CopyFailed(Exception):
     """A copy was not made, or is none that can be used; its text says why. Nothing was changed."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What must not go backwards when an older copy takes the place of a database."""
 
     version: int

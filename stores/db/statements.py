@@ -9,9 +9,10 @@ A name like `page_(time|user)_up` stands for two, `page_time_up` and `page_user_
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 Dialect = Literal["sqlite", "mysql"]
 Row = tuple[Any, ...]
@@ -24,8 +25,7 @@ _DIALECT = re.compile(r"^-- on (?P<dialect>sqlite|mysql)$")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """One named statement; `text` holds it for each dialect."""
 
     name: str
@@ -38,12 +38,11 @@ class Statement:
         return Query(self, parameters)
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """A statement and the values for its parameters."""
 
     statement: Statement
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def bound(self, dialect: Dialect) -> tuple[str, Mapping[str, Any]]:
         """The text and the parameters as the dialect's driver takes them; lists are spread out."""
@@ -73,8 +72,7 @@ def _placeholder(name: str, dialect: Dialect) -> str:
     return f":{name}" if dialect == "sqlite" else f"%({name})s"
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What a statement gave: its rows, and how many rows it changed.
 
     The id of a new row is left out on purpose: after an upsert the drivers report ids of other rows.

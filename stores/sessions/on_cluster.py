@@ -8,7 +8,6 @@ says nothing by itself about whether the session holds.
 """
 
 import asyncio
-import dataclasses
 import hashlib
 import secrets
 import string
@@ -16,6 +15,8 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+from msgspec.structs import replace
 
 from settings import RedisUrl
 from stores.errors import SessionsAway, StoreTrouble
@@ -200,7 +201,7 @@ class ClusterSessions:
         home = _home(opening.user_id)
         if opening.id[0] != home:
             await self._buckets[opening.id[0]].point({opening.id: (home, opening.ends_at)})
-        opened = await self._buckets[home].open(dataclasses.replace(opening, replaces=None), now)
+        opened = await self._buckets[home].open(replace(opening, replaces=None), now)
         return Opened(opened.session, [*(each.id for each in replaced), *opened.replaced])
 
     async def bar(self, user_id: int, generation: int) -> None:

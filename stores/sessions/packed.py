@@ -9,10 +9,12 @@ import hmac
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import get_args
 
+import msgspec
+
 from stores.sessions.promise import Reason, Session
+from values import Confidential
 
 # version, user id, epoch, created at, ends at, length of the appid; then the appid, the rest of the id, the sealed key
 _HEAD = struct.Struct(">BQIIIB")
@@ -103,8 +105,7 @@ def pointed(value: bytes | None) -> int | None:
 _STASH = struct.Struct(">QIIH")
 
 
-@dataclass(frozen=True)
-class Stash:
+class Stash(Confidential, frozen=True):
     """What is kept of a session that may be brought back; its sealed key stays sealed in the value.
 
     Only the value bears our mark: whoever could write a stash could as well write the value back by himself.
@@ -114,7 +115,7 @@ class Stash:
     generation: int  # of the person, when the session was ended
     until: int
     expires_at: int
-    value: bytes = field(repr=False)
+    value: bytes
 
     def packed(self) -> bytes:
         """The bytes to store."""
@@ -132,8 +133,7 @@ class Stash:
             return None
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What Redis was told: the counters of all mini programs, and the name that it bore then.
 
     A Redis under another name has started or taken over since, and may have lost what was written last.

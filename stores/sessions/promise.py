@@ -11,8 +11,11 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import msgspec
+
+from values import Confidential
 
 Reason = Literal["expired", "logged_out", "replaced", "revoked", "blocked"]
 Overflow = Literal["oldest", "refuse"]
@@ -54,8 +57,7 @@ def session_id(token: str) -> bytes | None:
     return hashlib.sha256(token.encode("ascii")).digest() if _TOKEN.fullmatch(token) else None
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(Confidential, frozen=True):
     """One login that holds. Times are epoch seconds.
 
     `ends_at` is the moment that no use can push back; `expires_at` is when it ends if it is not used again, which is
@@ -69,11 +71,10 @@ class Session:
     created_at: int
     ends_at: int
     expires_at: int
-    sealed_key: bytes = field(repr=False)
+    sealed_key: bytes
 
 
-@dataclass(frozen=True)
-class Opening:
+class Opening(Confidential, frozen=True):
     """What a new session is made of."""
 
     id: bytes
@@ -82,7 +83,7 @@ class Opening:
     created_at: int
     ends_at: int
     expires_at: int
-    sealed_key: bytes = field(repr=False)
+    sealed_key: bytes
     generation: int  # of the person, as read just before: a block since then refuses the session
     limit: int  # sessions a person may have, 0 for any number
     overflow: Overflow
@@ -102,16 +103,14 @@ class Opening:
         )
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A session that has begun, in the epoch of that moment, and the ids of those that were ended to make room."""
 
     session: Session
     replaced: list[bytes]
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """What the session store says before WeChat is asked: whether the code is ours to ask about, and the tally."""
 
     claimed: bool

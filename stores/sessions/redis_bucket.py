@@ -7,9 +7,10 @@ forbids the session, the session is taken out again before its token was told to
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+
+import msgspec
 
 from stores.errors import SessionsAway, StoreFull, StoreTrouble
 from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, epitaph, tombstone
@@ -42,16 +43,14 @@ _MOVE_SECONDS = 10.0  # nobody waits for it but the person who moves
 _REASON_SECONDS = 0.1  # why a session ended is a courtesy and must not make a verify late
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """One value of a shared look-up, with the epochs that were read beside it."""
 
     epochs: Mapping[str, int]
     value: bytes | None
 
 
-@dataclass(frozen=True)
-class _Written:
+class _Written(msgspec.Struct, frozen=True):
     """What the transaction that wrote a session saw."""
 
     epochs: Mapping[str, int]

@@ -6,13 +6,14 @@ used: it repeats and waits by itself, where a phone is better told to come back,
 
 import asyncio
 import binascii
-import dataclasses
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
+
+from msgspec.structs import replace
 
 from settings import RedisUrl
 from stores.errors import SessionsAway, StoreTrouble
@@ -147,7 +148,7 @@ class RedisCluster(Generic[V]):
         return list(_read(said, address))
 
     def _at(self, address: Address) -> RedisUrl:
-        return dataclasses.replace(self._where, host=address[0], port=address[1], nodes=())
+        return replace(self._where, host=address[0], port=address[1], nodes=())
 
     def _settle(self, ranges: list[tuple[int, int, list[Address]]]) -> None:
         masters = {addresses[0] for _, _, addresses in ranges}

@@ -8,8 +8,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, get_args
+
+import msgspec
 
 from stores.errors import SessionsAway, StoreFull, StoreTrouble
 from stores.records import Records
@@ -27,8 +28,7 @@ _AGAIN_SECONDS = 120  # facts of other processes that were late, and ends that a
 _BEFORE_SECONDS = 300  # how long such a master may have gone on before anybody noticed
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True, eq=False):
     """What one place knows, and the name of the Redis that it lies in."""
 
     place: RedisEpochs

@@ -1,1 +1,1 @@
-"""What both parsers must do alike, and what llhttp must do as Tornado's own does."""
+"""What both parsers must do alike, and what Tornado's own must do as llhttp does."""

@@ -1,6 +1,6 @@
-"""Servers whose requests llhttp reads, and for what both parsers must do alike, one of each.
+"""Servers whose requests Tornado's own parser reads, and for what both parsers must do alike, one of each.
 
-The tests of tests/api that are about requests run here a second time, on servers with PARSER=llhttp.
+The tests of tests/api that are about requests run here a second time, on servers with PARSER=tornado.
 """
 
 import sys
@@ -41,14 +41,14 @@ def of_parser(folder: Path, children: list[Child], simulator: Simulator) -> Call
 
 @pytest.fixture(scope="session")
 def shared_server(of_parser: Callable[[str], Product]) -> Callable[[Backend], Product]:
-    """Return the one running Menshen with llhttp."""
-    return lambda backend: of_parser("llhttp")
+    """Return the one running Menshen with Tornado's own parser."""
+    return lambda backend: of_parser("tornado")
 
 
 @pytest.fixture
 def make_server(make_server: Callable[..., Product]) -> Callable[..., Product]:
-    """Start Menshens of the test's own, with llhttp."""
-    return lambda **settings: make_server(PARSER="llhttp", **settings)
+    """Start Menshens of the test's own, with that parser."""
+    return lambda **settings: make_server(PARSER="tornado", **settings)
 
 
 @pytest.fixture(params=["tornado", "llhttp"])

@@ -1,10 +1,10 @@
 """What operators see of sessions, on both pairs of stores: the truth, within what each may see, page by page."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from inhabited import OTHER, WEEK, House, deed, facts_of
+from msgspec.structs import replace
 from product import APPID
 
 from actions import AmbiguousSession, NoSuchSession

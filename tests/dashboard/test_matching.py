@@ -1,10 +1,10 @@
 """Whom "everything that this filter matches" reaches, on both pairs of stores."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from inhabited import OTHER, House
+from msgspec.structs import replace
 from product import APPID
 
 from actions.matching import ids_matching, preview

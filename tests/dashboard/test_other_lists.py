@@ -1,9 +1,8 @@
 """Operators' lists of people, of logins and of deeds, on both pairs of stores."""
 
-from dataclasses import replace
-
 import pytest
 from inhabited import OTHER, House, deed
+from msgspec.structs import replace
 from product import APPID
 
 import stores.audit

@@ -1,10 +1,10 @@
 """What each role may do, tried by hand on every form there is: what is not allowed is refused, noted and not done."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from at_work import Seen, arrive, guarded_posts, rows, rows_of, statuses, sure, with_password
+from msgspec.structs import replace
 from operator_at import PASSWORD, Operator, make_operator
 from phone import Network, Phone
 from product import APPID, Product

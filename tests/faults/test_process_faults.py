@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hostile.mutations import resident_bytes
+from operator_at import make_operator
 from phone import Network, Phone, WeChat
 from product import Product
 from rawsocket import Raw
@@ -39,6 +41,15 @@ async def test_a_server_and_its_workers_leave_no_core(make_server: Callable[...,
     await until(complete, seconds=20)
     for pid in family(server.pid):
         assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
+
+
+@pytest.mark.gen_test
+async def test_the_memory_of_a_password_is_not_kept(make_server: Callable[..., Product], network: Network) -> None:
+    server = make_server()
+    before = resident_bytes(server.pid)
+    for _ in range(3):
+        await make_operator(server, network)
+    assert resident_bytes(server.pid) - before < 12 * 2**20  # 19 MiB for a hash; some 4 are the pages', and stay
 
 
 @pytest.mark.gen_test

@@ -1,7 +1,6 @@
 """The stores as their tests meet them, without a server, and what is said about people and sessions again and again."""
 
 import asyncio
-import dataclasses
 import hashlib
 import itertools
 import re
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from clusters import SixNodes
+from msgspec.structs import replace
 from servers import RedisServer
 
 from addresses import SESSIONS
@@ -137,7 +137,7 @@ def opening(user: User, **changed: object) -> Opening:
         limit=0,
         overflow="oldest",
     )
-    return dataclasses.replace(usual, **changed)  # type: ignore[arg-type]  # each test names fields of Opening
+    return replace(usual, **changed)
 
 
 async def opened(house: House, user: User, **changed: object) -> bytes:

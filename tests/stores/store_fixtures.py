@@ -15,7 +15,6 @@ On Redis and a cluster the people live in SQLite.
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +33,7 @@ from engines import (
     redis_url,
     sqlite_at,
 )
+from msgspec.structs import replace
 from servers import MariaDB, RedisServer
 from tornado.ioloop import IOLoop
 

@@ -5,12 +5,12 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
 from children import free_port
 from engines import House, ad_hoc, mysql_url, script
+from msgspec.structs import astuple, replace
 from servers import MariaDB
 from small_disk import MIB, SmallDisk, small_disk
 from tornado.ioloop import IOLoop

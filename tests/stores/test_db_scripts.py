@@ -3,13 +3,13 @@
 import asyncio
 import time
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiomysql import connection
 from engines import ad_hoc, meet, mysql_url, script
 from faults.delaying import DelayingProxy
+from msgspec.structs import replace
 from servers import MariaDB
 
 from settings import MysqlUrl

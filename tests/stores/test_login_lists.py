@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 from engines import APPID, OTHER_APPID, ad_hoc, script
+from msgspec.structs import replace
 from tornado.ioloop import IOLoop
 
 import stores.logins

@@ -2,11 +2,11 @@
 
 import asyncio
 import secrets
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from engines import now
+from msgspec.structs import replace
 
 from stores.attempts import Attempts, Counter, MustWait
 from stores.audit import Audit, Entry

@@ -3,12 +3,12 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engines import APPID, OTHER_APPID, meet, now, opening, script, sqlite_at
+from msgspec.structs import replace
 from servers import MariaDB
 from tornado.ioloop import IOLoop
 

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from wechat.simulator.state import World
 
@@ -59,8 +60,7 @@ _TEXTS: Final[Mapping[int, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """One HTTP answer; `errcode` is what the ledger writes down (0 for a success, None where there is no answer)."""
 
     body: bytes

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from values import Confidential
 
-@dataclass(frozen=True, slots=True)
-class Question:
+
+class Question(Confidential, frozen=True):
     """One request as far as a path looks at it; `address` is the caller's."""
 
     path: str
     method: str
-    query: Mapping[str, list[bytes]] = field(repr=False)
-    body: bytes = field(repr=False)
+    query: Mapping[str, list[bytes]]
+    body: bytes
     address: str
 
     def one(self, name: str) -> str:

@@ -4,7 +4,7 @@ import hmac
 import re
 from typing import Any, Final
 
-from wechat.crypto import session_key_signature
+from wechat.data import session_key_signature
 from wechat.simulator.answers import Reply, api_success
 from wechat.simulator.asking import Question, Refused
 from wechat.simulator.state import CODE_SECONDS, Person, World, key_text

@@ -1,13 +1,14 @@
 """The `/_sim/` calls by which tests and developers play the phone, move the clock, order faults and read the log."""
 
+import dataclasses
 import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
 from tornado.iostream import IOStream
 
 from wechat.simulator.answers import Reply
@@ -30,8 +31,7 @@ _READ_ONLY: Final = frozenset({"log", "state"})
 _JSON_TYPE: Final = "application/json; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(msgspec.Struct, frozen=True):
     """Where one control call is worked on: the simulator's parts and the caller's own connection."""
 
     stage: Stage
@@ -80,7 +80,7 @@ def _app(desk: Desk, fields: Fields) -> dict[str, Any]:
     changes = {name: value for name, value in given.items() if value is not None}
     if changes.get("ip_whitelist") == "any":
         changes["ip_whitelist"] = None
-    apps[appid] = replace(apps.get(appid, App(appid, DEFAULT_SECRET)), **changes)
+    apps[appid] = dataclasses.replace(apps.get(appid, App(appid, DEFAULT_SECRET)), **changes)
     return _shown_app(apps[appid])
 
 
@@ -194,7 +194,7 @@ def _quota(desk: Desk, fields: Fields) -> dict[str, Any]:
     path = required("path", fields.text("path", pattern="|".join(map(re.escape, LIMITS))))
     minute, day = fields.whole("minute", 0, 10**9), fields.whole("day", 0, 10**9)
     fields.end()
-    return asdict(desk.stage.world.quotas.limit(path, minute or 0, day or 0))
+    return msgspec.structs.asdict(desk.stage.world.quotas.limit(path, minute or 0, day or 0))
 
 
 def _clock(desk: Desk, fields: Fields) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _state(desk: Desk, fields: Fields) -> dict[str, Any]:
         "codes": world.code_states(),
         "phone_codes": len(world.phone_codes),
         "access_tokens": len(world.issued),
-        "media_checks": [asdict(check) for check in world.media_checks.values()],
+        "media_checks": [msgspec.structs.asdict(check) for check in world.media_checks.values()],
         "faults": desk.stage.faults.shown(),
         "waiting": len(desk.stage.waits),
     }
@@ -343,7 +343,11 @@ def _shown_person(app: App, person: Person) -> dict[str, Any]:
 
 
 def _shown_app(app: App) -> dict[str, Any]:
-    return {name: value for name, value in asdict(app).items() if name not in ("secret", "push_token", "push_key")}
+    return {
+        name: value
+        for name, value in dataclasses.asdict(app).items()
+        if name not in ("secret", "push_token", "push_key")
+    }
 
 
 def _from_here(host: str, origin: str | None) -> bool:

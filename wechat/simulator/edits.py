@@ -2,8 +2,9 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from wechat.simulator.answers import HTML_TYPE, SNS_TYPE, Reply, error, html_page, quoted_errcode
 from wechat.simulator.faults import Fault

@@ -29,6 +29,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from wechat.simulator.fields import BadControl, Fields, required
 
 LONGEST_WAIT_SECONDS: Final = 60
@@ -74,8 +76,7 @@ _OPTIONS: Final[Mapping[str, Callable[[Fields], Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One fault as it was ordered; `times` counts requests, `probability` (up to 1) is set for a standing fault."""
 
     kind: str

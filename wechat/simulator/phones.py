@@ -5,7 +5,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-from wechat.crypto import encrypted, raw_data_signature
+from wechat.data import encrypted, raw_data_signature
 from wechat.simulator.state import App, Person, SealedPhone, World, remember
 
 KINDS: Final = ("userinfo", "profile", "phone", "group")

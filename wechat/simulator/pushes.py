@@ -3,13 +3,13 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
-from wechat.crypto import seal_push
+from wechat.data import seal_push
 from wechat.push import key_bytes, signature
 from wechat.simulator.content import verdict
 from wechat.simulator.state import App, MediaCheck, Person, World
@@ -22,8 +22,7 @@ ORIGINAL_ID: Final = "gh_000000000001"
 Message = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):
     """One push as it is sent."""
 
     url: str

@@ -1,7 +1,8 @@
 """How often a mini program may ask a path: so many times a minute and a day, counted for each of them by itself."""
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from wechat.simulator.asking import Refused
 
@@ -10,8 +11,7 @@ DAY: Final = 86_400
 CLEARED_A_MONTH: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """The most a minute and a day, zero for no limit, and WeChat's number for the minute; that for the day is 45009."""
 
     minute: int

@@ -9,6 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
+import msgspec
+
+from values import Confidential
 from wechat.simulator.quotas import Quotas
 
 DEFAULT_APPID: Final = "wx0000000000000001"
@@ -87,16 +90,14 @@ class PhoneCode:
     used: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SealedPhone:
+class SealedPhone(msgspec.Struct, frozen=True):
     """A phone number that a phone was given encrypted, for which its hash is asked (WeChat: checkEncryptedData)."""
 
     appid: str
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class MediaCheck:
+class MediaCheck(msgspec.Struct, frozen=True):
     """A picture or a sound that waits for WeChat's verdict."""
 
     trace_id: str
@@ -104,15 +105,14 @@ class MediaCheck:
     media_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Confidential, frozen=True):
     """A question that WeChat refused, as its request id brings it to light again."""
 
     appid: str
     path: str
     at: int
-    query: str = field(repr=False)
-    body: str = field(repr=False)
+    query: str
+    body: str
     answer: str
     address: str
 

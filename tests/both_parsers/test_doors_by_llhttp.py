@@ -1,3 +1,0 @@
-"""All that tests/api/test_doors.py asks, asked of a server whose requests llhttp reads."""
-
-from test_doors import *  # noqa: F403  # the tests themselves, with the servers of this folder
