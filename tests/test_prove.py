@@ -107,12 +107,18 @@ class TestTheDiskOfThePowerCut:
         assert disk.waiting["menshen.db-wal"] == [(1, b"b")]
 
     def test_an_answer_is_known_by_its_id_and_only_a_success_counts(self) -> None:
-        def sent(text: str) -> killed.Call:
+        def sent(text: str, call: str, arguments: str) -> killed.Call:
             data = "".join(f"\\x{byte:02x}" for byte in text.encode())
-            return killed.Call("1", "sendto", f'9<socket:[1]>, "{data}", 1, 0, NULL, 0', 1, "whole")
+            return killed.Call("1", call, f"9<socket:[1]>, {arguments.format(data)}", 1, "whole")
 
-        assert killed.acknowledged(sent("HTTP/1.1 200 OK\r\nX-Request-Id: 0123456789abcdef\r\n")) == "0123456789abcdef"
-        assert killed.acknowledged(sent("HTTP/1.1 503 No\r\nX-Request-Id: 0123456789abcdef\r\n")) == ""
+        for call, arguments in (
+            ("sendto", '"{}", 1, 0, NULL, 0'),
+            ("write", '"{}", 1'),
+            ("writev", '[{{iov_base="{}", iov_len=1}}, {{iov_base="\\x7b", iov_len=1}}], 2'),
+        ):
+            success = sent("HTTP/1.1 200 OK\r\nX-Request-Id: 0123456789abcdef\r\n", call, arguments)
+            refusal = sent("HTTP/1.1 503 No\r\nX-Request-Id: 0123456789abcdef\r\n", call, arguments)
+            assert (killed.acknowledged(success), killed.acknowledged(refusal)) == ("0123456789abcdef", "")
 
 
 def test_an_answer_of_redis_before_its_sync_is_counted(tmp_path: Path) -> None:

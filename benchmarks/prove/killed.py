@@ -60,7 +60,8 @@ async def killed_under_logins(ground: Ground, *, kills: int = 50, rate: int = 20
     )
 
 
-TRACED = "openat,pwrite64,write,ftruncate,fdatasync,fsync,unlink,sendto"
+_SENDING = ("sendto", "write", "writev")  # asyncio's loop, and uvloop
+_TRACED = ",".join(("openat", "pwrite64", "ftruncate", "fdatasync", "fsync", "unlink", *_SENDING))
 _CALL = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+)")
 _BEGUN = re.compile(r"^(\d+) +(\w+\(.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$")
@@ -75,7 +76,7 @@ class Traced(Product):
 
     def command(self) -> Sequence[str]:
         """Return the command line."""
-        options = ["-f", "--seccomp-bpf", "-y", "-xx", "-s", "1000000", "-e", f"trace={TRACED}"]
+        options = ["-f", "--seccomp-bpf", "-y", "-xx", "-s", "1000000", "-e", f"trace={_TRACED}"]
         return [program("strace") or "strace", *options, "-o", str(self.folder / "trace"), *super().command()]
 
 
@@ -207,7 +208,7 @@ _ANSWER_ID = re.compile(rb"X-Request-Id: ([0-9a-z]{16})", re.IGNORECASE)
 
 def acknowledged(call: Call) -> str:
     """Return the id of the request that this call answers with a success, or nothing."""
-    if call.name != "sendto" or call.moment == "ended":
+    if call.name not in _SENDING or call.moment == "ended":
         return ""
     text = _TEXT.search(call.arguments)
     sent = _plain(text[1]) if text else b""
