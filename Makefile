@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two processes share the tests out by file, each with servers of its own; a third saves a tenth of the time, and makes
 # two cores so busy that time limits are met by chance.
 # CPython 3.11 sometimes cannot parse what pytest would quote of a failure, which ends a process: so tracebacks are plain.
-TWO := -n 2 --dist loadfile --tb=native --durations=12 --durations-min=5
+SHARED := -n 3 --dist loadfile --tb=native --durations=12 --durations-min=5
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,10 +39,10 @@ bench: .venv/installed-dev  ## Measure Menshen beside Fastify, Express, PHP and 
 	@PYTHONPATH=. $(PYTHON) -m benchmarks.bench $(ARGS)
 
 test: packages .venv/installed-dev  ## Install what the tests need, then run the whole suite. ARGS="-k name" narrows it.
-	@$(PYTHON) -m pytest $(TWO) $(ARGS)
+	@$(PYTHON) -m pytest $(SHARED) $(ARGS)
 
 quick: .venv/installed-dev  ## Run the everyday part of the suite, about a minute.
-	@$(PYTHON) -m pytest $(TWO) -m quick $(ARGS)
+	@$(PYTHON) -m pytest $(SHARED) -m quick $(ARGS)
 
 lint: .venv/installed-dev  ## Judge style and types of everything.
 	@$(PYTHON) -m ruff check --quiet .

@@ -35,8 +35,6 @@ from odd_servers import (
 from wechat.answers import Identity
 from wechat.errors import WeChatMisconfigured, WeChatTrouble, WeChatUnreachable
 
-pytestmark = pytest.mark.quick
-
 
 @on_a_loop
 async def test_a_new_appsecret_is_used_at_once_while_old_questions_finish() -> None:

@@ -66,7 +66,6 @@ values = some.recursive(
 
 
 @often
-@pytest.mark.quick
 @given(
     body=some.binary(max_size=200)
     | broken(some.dictionaries(texts, values, max_size=5).map(lambda each: json.dumps(each).encode()))
@@ -90,7 +89,6 @@ HEAD = b'--xYz\r\nContent-Disposition: form-data; name="file"; filename="a.png"\
 
 
 @often
-@pytest.mark.quick
 @given(content=some.binary(max_size=300))
 @example(content=b"--xY\r\n--")
 @example(content=b"\r\n\r\n")
@@ -99,7 +97,6 @@ def test_a_picture_comes_out_of_its_upload_as_it_went_in(content: bytes) -> None
 
 
 @often
-@pytest.mark.quick
 @given(body=some.binary(max_size=200) | broken(some.binary(max_size=60).map(lambda each: HEAD + each + b"\r\n--xYz--")))
 @example(body=HEAD * 9 + b"\r\n--xYz--")
 def test_a_broken_upload_is_refused_or_gives_a_piece_of_itself(body: bytes) -> None:
@@ -111,7 +108,6 @@ def test_a_broken_upload_is_refused_or_gives_a_piece_of_itself(body: bytes) -> N
 
 
 @often
-@pytest.mark.quick
 @given(
     kind=some.text(max_size=80)
     | some.text("boundary=; \"'x/multipart-", max_size=60).map("multipart/form-data;".__add__)
@@ -124,7 +120,6 @@ def test_any_content_type_of_an_upload_is_read_or_refused(kind: str) -> None:
 
 
 @often
-@pytest.mark.quick
 @given(garbage=some.binary(max_size=120) | broken(some.just(Stash("mei", 1, 2, 3, b"v" * 80).packed())))
 def test_what_redis_holds_is_a_session_of_ours_or_nothing(garbage: bytes) -> None:
     stash = Stash.unpacked(garbage)
@@ -134,7 +129,6 @@ def test_what_redis_holds_is_a_session_of_ours_or_nothing(garbage: bytes) -> Non
 
 
 @often
-@pytest.mark.quick
 @given(skey=texts, wire=texts)
 @example(skey="mps_" + "A" * 43, wire="")
 @example(skey="0" * 40, wire=":")

@@ -47,7 +47,6 @@ SQL_TEXTS = [
 
 
 @often
-@pytest.mark.quick
 @pytest.mark.parametrize("kind", [Question, UsersQuestion, LoginsQuestion, AuditQuestion])
 @given(asked=some.dictionaries(some.sampled_from(PARTS), text | like_ours, max_size=5))
 @example(asked={"from": "0001-01-01", "to": "9999-12-31"})
@@ -63,7 +62,6 @@ def test_a_question_is_read_whole_or_refused_by_name(kind: type[Any], asked: dic
 
 
 @often
-@pytest.mark.quick
 @given(sought=text | like_ours)
 @example(sought="10.0.0.0/33")
 @example(sought="::1%eth0")
@@ -84,7 +82,6 @@ def asked_by(**headers: str) -> HTTPServerRequest:
 
 
 @often
-@pytest.mark.quick
 @given(forwarded=some.lists(text | like_ours | some.ip_addresses().map(str), max_size=30).map(",".join))
 def test_a_list_of_proxies_always_gives_an_address(forwarded: str) -> None:
     printable = "".join(each for each in forwarded if each.isprintable() and ord(each) < 256)
@@ -94,7 +91,6 @@ def test_a_list_of_proxies_always_gives_an_address(forwarded: str) -> None:
 
 
 @often
-@pytest.mark.quick
 @given(agent=some.text(alphabet=some.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f")))
 @example(agent="(Linux; Android " + "1" * 5_000)
 @example(agent="MicroMessenger/" + "1." * 5_000)
@@ -106,7 +102,6 @@ def test_what_a_phone_calls_itself_is_short_printable_ascii_or_nothing(agent: st
 
 
 @often
-@pytest.mark.quick
 @given(
     wanted=text
     | like_ours
@@ -124,7 +119,6 @@ def test_where_signing_in_leads_is_always_a_page_of_ours(wanted: str) -> None:
 
 
 @often
-@pytest.mark.quick
 @given(written=some.text(max_size=200) | some.dictionaries(some.text("abc_", min_size=1), some.integers()).map(str))
 def test_a_settings_file_is_read_or_refused_in_lines(tmp_path: Path, written: str) -> None:
     file = tmp_path / "menshen.toml"
