@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two processes share the tests out by file, each with servers of its own; a third saves a tenth of the time, and makes
 # two cores so busy that time limits are met by chance.
 # CPython 3.11 sometimes cannot parse what pytest would quote of a failure, which ends a process: so tracebacks are plain.
-SHARED := -n 3 --dist loadfile --tb=native --durations=12 --durations-min=5
+SHARED := -n 2 --dist loadfile --tb=native --durations=12 --durations-min=5
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

@@ -38,6 +38,11 @@ class Behind:
         if self._noted > 2 * MOST_WAITING:
             self._drop_oldest()
 
+    @property
+    def all_written(self) -> bool:
+        """Whether nothing waits, as after a flush that succeeded."""
+        return not self._waiting
+
     async def catch_up(self) -> None:
         """Writes what waits if that is little, so that somebody sees his own deed; a list does not wait for a crowd."""
         if len(self._waiting) <= MOST_AT_ONCE // 10:

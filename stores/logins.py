@@ -12,6 +12,7 @@ import msgspec
 
 from stores.behind import MOST_AT_ONCE, MOST_WAITING, Behind
 from stores.db import Database, Query, Row, Script, Statement, load
+from stores.errors import UsersAway
 from stores.scope import Scope, within
 
 __all__ = ["MOST_WAITING", "BadPlace", "Login", "Logins", "Order", "Page", "Place", "Sought", "sortable"]
@@ -198,8 +199,13 @@ class Logins:
         return {row[0]: Login(*row) for row in await self._db.read(SQL["logins_by_id"](ids=ids))} if ids else {}
 
     async def ended_since(self, since: int) -> AsyncIterator[list[tuple[bytes, str | None]]]:
-        """Ids and reasons of what ended at that second or later, some at a time; also what waits to be written."""
+        """Ids and reasons of what ended at that second or later, some at a time; also what waits to be written.
+
+        Raises UsersAway, also when that cannot be written just now: an end that is left out would hold for nobody.
+        """
         await self.flush()
+        if not self._behind.all_written:
+            raise UsersAway("what ended is not written down yet")
         rows = await self._db.browse(SQL["ends_from"](since=since, most=MOST_AT_ONCE))
         while rows:
             yield [(row[0], row[1]) for row in rows]

@@ -23,6 +23,7 @@ from stores.db.schema import NEWEST
 from stores.db.sqlite_writer import MOST_IN_ONE_COMMIT, MOST_WAITING
 from stores.db.statements import history
 from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
+from stores.logins import Logins
 from stores.users import Users
 
 pytest_plugins = ["store_fixtures"]
@@ -237,6 +238,16 @@ class TestTrouble:
             assert all(isinstance(each.exception(), UsersAway) for each in refused)
             await asyncio.gather(*writes, return_exceptions=True)
         assert await db.write(lambda: note("after")) == 1
+
+    @pytest.mark.gen_test
+    async def test_what_ended_is_not_told_while_an_end_waits_to_be_written(
+        self, db: Database, sqlite_file: SqliteUrl
+    ) -> None:
+        logins = Logins(db)
+        logins.ended([b"e" * 32], "logged_out", 1_000)
+        with locked(sqlite_file), pytest.raises(UsersAway):
+            [some async for some in logins.ended_since(0)]
+        assert [some async for some in logins.ended_since(0)] == []  # there is no such login, and nothing waits
 
     @pytest.mark.gen_test
     async def test_the_word_to_stop_does_not_hold_up_the_loop_behind_a_full_queue(
