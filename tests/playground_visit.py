@@ -14,17 +14,22 @@ EXPECTED_IN_CONSOLE = "the server responded with a status of 401"
 WX = """
 const stored = new Map()
 const held = {}  // what the answer to a path has to wait for
-let logins = 0
+let logins = 0, open = 0
+const quiet = async () => { // when the snippet's own call has its answer as well
+  for (let n = 0; open && n < 1000; n += 1) await new Promise((next) => setTimeout(next, 10))
+}
 const wx = {
   getStorageSync: (key) => stored.get(key) ?? '',
   setStorageSync: (key, value) => stored.set(key, value),
-  request: ({ url, method = 'GET', data, header = {}, success, fail }) =>
+  request: ({ url, method = 'GET', data, header = {}, success, fail }) => {
+    open += 1
     fetch(url, {
       method, body: data && JSON.stringify(data), headers: { 'Content-Type': 'application/json', ...header }
     }).then(async (response) => {
       await held[new URL(url, location).pathname]
       success({ statusCode: response.status, data: await response.json() })
-    }, fail),
+    }, fail).finally(() => { open -= 1 })
+  },
   login: ({ success, fail }) => {
     logins += 1
     wx.request({ url: '/playground/wx-login', method: 'POST', data: { user: 'snippet' },

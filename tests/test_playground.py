@@ -200,7 +200,8 @@ class TestThePage:
         self, chromium: Browser, dev: DevServer
     ) -> None:
         async with visit(chromium, dev) as at:
-            ended = "await ask({ url: '/api/logout', method: 'POST' }); const ended = stored.get('token')"
+            begun = "await ask({ url: '/api/me' }); await quiet()"
+            ended = f"{begun}; await ask({{ url: '/api/logout', method: 'POST' }}); const ended = stored.get('token')"
             again = "await ask({ url: '/api/me', header: { 'X-Request-Id': 'my-own-request' } })"
             answer, replaced, logins = await at.in_mini_program(
                 f"{ended}; const answer = {again}; return [answer, stored.get('token') !== ended, logins]"
