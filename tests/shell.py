@@ -9,13 +9,13 @@ from product import Product
 
 import settings
 
-_SECONDS = 60.0
+_SECONDS = 50.0
 
 _SEEN: set[tuple[str, ...]] = set()
 
 
 def run(product: Product, *words: str, niceness: int = 0) -> CompletedProcess[str]:
-    """Run one command with the settings of a server to its end, a minute at most, and return what it printed.
+    """Run one command with the settings of a server to its end, fifty seconds at most, and return what it printed.
 
     The first of each command in a run of the tests begins as an operator's does, and so do nice ones; the others are
     forked.
