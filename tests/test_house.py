@@ -26,7 +26,7 @@ FLOORS = {
 }
 # Files that belong to a room without standing in its folder.
 ANNEXES = {
-    **dict.fromkeys(("values", "addresses", "disagreements"), "settings"),
+    **dict.fromkeys(("values", "addresses", "disagreements", "strict_json"), "settings"),
     **dict.fromkeys(("commands", "installation", "host", "options", "process", "workers"), "server"),
     **dict.fromkeys(("development", "serving", "starting", "supervisor"), "server"),
 }

@@ -4,9 +4,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import secrets
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+import strict_json
 
 if TYPE_CHECKING:
     from Crypto.Cipher._mode_cbc import CbcMode
@@ -105,23 +106,11 @@ def _padding(plain: bytes) -> int:
 def _object(plain: bytes) -> dict[str, Any] | None:
     """The JSON object in it, read as strictly as a request's body; None for everything else."""
     try:
-        found = json.loads(plain.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
-        text = json.dumps(found, ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")  # half of a surrogate pair cannot be encoded
+        found = strict_json.read(plain.decode("utf-8"))
+        strict_json.encoded(found)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and not _too_deep(found, _DEEPEST) else None
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError
-    return found
-
-
-def _no_constant(_name: str) -> NoReturn:
-    raise ValueError
 
 
 def _too_deep(value: object, left: int) -> bool:

@@ -8,7 +8,6 @@ cover the body: whoever has seen one signed address can send any body to it. Onl
 import base64
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from xml.parsers import expat
 
 import msgspec
 
+import strict_json
 from wechat.data import PushUnreadable, open_push
 
 MOST_FIELDS = 64
@@ -123,7 +123,7 @@ def read_message(body: bytes) -> dict[str, str]:
 def _json(body: bytes) -> dict[str, str]:
     """Texts and whole numbers, those of `result` too; what else stands in events is none of ours and left out."""
     try:
-        found = json.loads(body.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_refuse)
+        found = strict_json.read(body.decode("utf-8"))
         if not isinstance(found, dict):
             raise Unreadable
         texts = _texts(found)
@@ -137,13 +137,6 @@ def _json(body: bytes) -> dict[str, str]:
 
 def _texts(found: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if type(value) in (str, int)}
-
-
-def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError
-    return found
 
 
 def _refuse(*_given: object) -> NoReturn:
