@@ -1,6 +1,7 @@
 """Processes that the tests start, and that cannot outlive them."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 
 from forked import Forked
@@ -24,11 +26,20 @@ class DidNotStart(Exception):  # named after what happened, like every exception
     """A child ended, or stayed silent, before it was ready; the text ends with the last lines of its log."""
 
 
+# Below those that Linux gives to outgoing connections (from 32,768 on), so that none of them takes a port between the
+# moment it is found free and the moment a server listens on it. Each process of a test run takes every sixteenth.
+_LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
+_lane = range(10_000 + _LANE, 32_000, 16)
+_ports = cycle(random.sample(_lane, len(_lane)))
+
+
 def free_port() -> int:
-    """Return a loopback TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback TCP port that nobody listens on, and that no connection takes before a server does."""
+    for port in islice(_ports, len(_lane)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DidNotStart("no loopback port is free")
 
 
 def _thread_states(group: int) -> Iterator[str]:

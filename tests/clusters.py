@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from children import free_port
-from sentinels import DOWN_AFTER_SECONDS, Node, tear_apart, wait_for
+from sentinels import DOWN_AFTER_SECONDS, Fleet, Node, tear_apart, wait_for
 from servers import USERS, program
 
 MASTERS = 3
 
 
-class SixNodes:
+class SixNodes(Fleet):
     """The six Redises; the product gets the user of deploy/redis/users.acl, the tests get its owner."""
 
     def __init__(self, folder: Path) -> None:
@@ -66,11 +66,6 @@ class SixNodes:
         at = f"127.0.0.1:{self.nodes[0].port}"
         ends = ["--cluster-from", giver, "--cluster-to", taker]
         self._tool("reshard", at, *ends, "--cluster-slots", str(slots), "--cluster-yes")
-
-    def kill(self) -> None:
-        """End all of them."""
-        for each in self.nodes:
-            each.kill()
 
     @property
     def masters(self) -> list[Node]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import forked
-from children import Child
+from children import Child, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 APPID = "wx0000000000000001"
@@ -18,7 +18,7 @@ PARSER = {"PARSER": parser} if (parser := os.environ.get("MENSHEN_TEST_PARSER"))
 
 
 class Program(Child):
-    """`server.py` with one of its commands, on a port that it picks the first time and keeps at each further start."""
+    """`server.py` with one of its commands, on a port that it keeps at each further start."""
 
     words: Sequence[str]
     announcement: re.Pattern[str]
@@ -29,7 +29,7 @@ class Program(Child):
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         super().__init__(folder)
         self.settings = {name: str(value) for name, value in settings.items()}
-        self.port = 0
+        self.port = free_port()
 
     def command(self) -> Sequence[str]:
         """Return the command line."""
@@ -57,7 +57,6 @@ class Program(Child):
     @property
     def base(self) -> str:
         """The base URL, without a slash at the end."""
-        assert self.port, "not started"
         return f"http://127.0.0.1:{self.port}"
 
 

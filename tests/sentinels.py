@@ -2,9 +2,10 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 import redis.backoff
@@ -88,7 +89,31 @@ def wait_for(settled: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-class Watched:
+class Fleet:
+    """Redises that are one store together."""
+
+    nodes: Sequence[Node]
+
+    def start(self) -> None:
+        """Start all of them, and wait until they serve as one."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """End all of them."""
+        for each in self.nodes:
+            each.kill()
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """They run in here, and none of them outlives it, not even when only some of them started."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.kill()
+
+
+class Watched(Fleet):
     """The two Redises and the three Sentinels."""
 
     def __init__(self, folder: Path) -> None:
@@ -109,22 +134,13 @@ class Watched:
             f"sentinel failover-timeout {MASTER} 3000",
         ]
         self.sentinels = [Node(folder / f"sentinel-{n}", watching, "--sentinel") for n in range(3)]
-
-    @property
-    def nodes(self) -> list[Node]:
-        """All five."""
-        return [self.master, self.copy, *self.sentinels]
+        self.nodes = [self.master, self.copy, *self.sentinels]
 
     def start(self) -> None:
         """Start all of them, and wait until the copy follows and the Sentinels know each other."""
         for each in self.nodes:
             each.start()
         wait_for(self.settled)
-
-    def kill(self) -> None:
-        """End all of them."""
-        for each in self.nodes:
-            each.kill()
 
     def settled(self) -> bool:
         """Say whether the copy follows and every Sentinel knows of it and of the two others."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from backends import BACKENDS, Backend
 from children import Child
-from product import APPID, APPSECRET, Product, Simulator
+from parsers import PARSERS, one_for_each
+from product import Product, Simulator
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "api"))
 
@@ -24,19 +25,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture(scope="session")
 def of_parser(folder: Path, children: list[Child], simulator: Simulator) -> Callable[[str], Product]:
     """Return the one running Menshen of each parser."""
-    running: dict[str, Product] = {}
-
-    def server_of(parser: str) -> Product:
-        if parser not in running:
-            settings: dict[str, object] = {"WECHAT_BASE": simulator.base, "APPID": APPID, "APPSECRET": APPSECRET}
-            limits: dict[str, object] = {"LOGIN_LIMIT": 0, "UNKNOWN_TOKEN_LIMIT": 0, "PARSER": parser}
-            product = Product(folder / f"parser-{parser}", settings | limits)
-            children.append(product)
-            product.start()
-            running[parser] = product
-        return running[parser]
-
-    return server_of
+    return one_for_each(folder / "both", children, simulator)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +40,7 @@ def make_server(make_server: Callable[..., Product]) -> Callable[..., Product]:
     return lambda **settings: make_server(PARSER="tornado", **settings)
 
 
-@pytest.fixture(params=["tornado", "llhttp"])
+@pytest.fixture(params=PARSERS)
 def either(request: pytest.FixtureRequest, of_parser: Callable[[str], Product]) -> Product:
     """Give the test a running Menshen, once of each parser."""
     return of_parser(request.param)

@@ -23,10 +23,8 @@ FAILED_OVER_SECONDS = 30.0
 @pytest.fixture
 def six_nodes(folder: Path) -> Iterator[SixNodes]:
     """Give the test three masters with a copy each."""
-    six = SixNodes(Path(tempfile.mkdtemp(prefix="six-", dir=folder)))
-    six.start()
-    yield six
-    six.kill()
+    with SixNodes(Path(tempfile.mkdtemp(prefix="six-", dir=folder))).running() as six:
+        yield six
 
 
 async def serve_again(people: list[Phone]) -> None:

@@ -22,10 +22,8 @@ FAILED_OVER_SECONDS = 30.0
 @pytest.fixture
 def watched(folder: Path) -> Iterator[Watched]:
     """Give the test two Redises and three Sentinels."""
-    fleet = Watched(Path(tempfile.mkdtemp(prefix="watched-", dir=folder)))
-    fleet.start()
-    yield fleet
-    fleet.kill()
+    with Watched(Path(tempfile.mkdtemp(prefix="watched-", dir=folder))).running() as fleet:
+        yield fleet
 
 
 async def serves_again(phone: Phone) -> None:

@@ -5,29 +5,14 @@ from pathlib import Path
 
 import pytest
 from children import Child
-from product import APPID, APPSECRET, Product, Simulator
-
-# The settings that choose the parser; each meets everything in this folder.
-PARSERS: dict[str, dict[str, object]] = {"tornado": {"PARSER": "tornado"}, "llhttp": {"PARSER": "llhttp"}}
-# Without limits per address: all attackers here share one.
-UNLIMITED: dict[str, object] = {"LOGIN_LIMIT": 0, "UNKNOWN_TOKEN_LIMIT": 0, "LOG_LEVEL": "info"}
+from parsers import PARSERS, UNLIMITED, one_for_each
+from product import Product, Simulator
 
 
 @pytest.fixture(scope="session")
 def target_of(folder: Path, children: list[Child], simulator: Simulator) -> Callable[[str], Product]:
     """Return the one running server of each parser."""
-    running: dict[str, Product] = {}
-
-    def running_with(parser: str) -> Product:
-        if parser not in running:
-            wechat: dict[str, object] = {"WECHAT_BASE": simulator.base, "APPID": APPID, "APPSECRET": APPSECRET}
-            product = Product(folder / f"target-{parser}", wechat | UNLIMITED | PARSERS[parser])
-            children.append(product)
-            product.start()
-            running[parser] = product
-        return running[parser]
-
-    return running_with
+    return one_for_each(folder / "hostile", children, simulator, LOG_LEVEL="info")
 
 
 @pytest.fixture(params=PARSERS)
@@ -41,4 +26,4 @@ def target(request: pytest.FixtureRequest, target_of: Callable[[str], Product]) 
 @pytest.fixture(params=PARSERS)
 def new_target(request: pytest.FixtureRequest, make_server: Callable[..., Product]) -> Product:
     """Start a server of the test's own, whose memory and log no other attack has filled yet."""
-    return make_server(**UNLIMITED, **PARSERS[request.param])
+    return make_server(**UNLIMITED, LOG_LEVEL="info", PARSER=request.param)

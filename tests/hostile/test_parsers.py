@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
+from parsers import PARSERS, UNLIMITED
 from phone import Phone
 from product import APPID, Product
 from rawsocket import exchange, request
@@ -25,7 +26,6 @@ from actions.imports import NotAList, import_users
 from actions.wafer import token_behind
 from handlers.multipart import one_file
 from handlers.refusals import BadRequest
-from hostile.conftest import PARSERS
 from hostile.mutations import POISON
 from stores.sessions import session_id
 from stores.sessions.packed import HANDLE_BYTES, NotOurs, Packer, Stash
@@ -175,7 +175,7 @@ def test_each_line_of_a_list_of_people_is_taken_or_named(stores: Backend, io_loo
 async def test_whatever_stands_in_the_headers_of_wafer_nobody_is_let_in_and_nothing_fails(
     make_server: Callable[..., Product], phones: Callable[..., list[Phone]], parser: str
 ) -> None:
-    server = make_server(COMPAT="wafer1,wafer2", LOGIN_LIMIT=0, UNKNOWN_TOKEN_LIMIT=0, **PARSERS[parser])
+    server = make_server(COMPAT="wafer1,wafer2", PARSER=parser, **UNLIMITED)
     [mei] = phones(1, at=server)
     succeeded(await mei.login())
     fit = [each for each in POISON if each.strip() and len(each) < 2_000 and not set(each) & set(b"\r\n\x00")]

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from parsers import PARSERS
 from phone import Network, Phone, WeChat
 from product import Product
 from rawsocket import Raw, exchange, request
@@ -16,7 +17,6 @@ from verdicts import succeeded
 
 from handlers import lines
 from handlers.lines import HEAD_SECONDS
-from hostile.conftest import PARSERS
 from hostile.mutations import good_requests, mutations, resident_bytes, throw
 
 CUT_SECONDS = 15  # the promise, for heads and bodies alike

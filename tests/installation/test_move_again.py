@@ -126,8 +126,7 @@ async def test_into_a_cluster_and_back_nobody_is_lost_though_it_was_killed(
 ) -> None:
     server, people = await with_people(make_server, phones)
     six = SixNodes(Path(tempfile.mkdtemp(prefix="six-", dir=folder)))
-    await asyncio.to_thread(six.start)
-    try:
+    with six.running():
         words = ["--to-sessions", six.url(user="admin")]
         await asyncio.to_thread(killed_when, server, words, lambda: six.size() > BUCKETS + 100)
         without = await asyncio.to_thread(run, server, "move", *words)
@@ -145,8 +144,6 @@ async def test_into_a_cluster_and_back_nobody_is_lost_though_it_was_killed(
         server.settings["SESSIONS"] = "database"
         server.start()
         assert [(await each.verify()).status for each in people[:5]] == [401, 200, 200, 200, 200]
-    finally:
-        six.kill()
 
 
 @pytest.mark.gen_test

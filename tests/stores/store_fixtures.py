@@ -141,10 +141,8 @@ def redis(redis_house: House, redis_server: RedisServer, redis_database: int) ->
 @pytest.fixture(scope="session")
 def six_nodes(folder: Path) -> Iterator[SixNodes]:
     """A Redis Cluster that the tests of one process share."""
-    six = SixNodes(folder / "six-nodes")
-    six.start()
-    yield six
-    six.kill()
+    with SixNodes(folder / "six-nodes").running() as six:
+        yield six
 
 
 @pytest.fixture
