@@ -155,12 +155,14 @@ http {{
 """
 
 
-class Php(Peer):
+class PhpTutorial(Peer):
     """nginx with PHP-FPM, phpredis and PDO: two programs, which one shell keeps together."""
+
+    keep = "0"  # whether connections to the stores are kept between requests
 
     def __init__(self, folder: Path, addresses: Addresses) -> None:
         super().__init__(folder, addresses)
-        own = addresses.environment()
+        own = {**addresses.environment(), "KEEP": self.keep}
         own["MYSQL_DSN"] = f"mysql:host=127.0.0.1;port={own['MYSQL_PORT']};dbname={own['MYSQL_DB']};charset=utf8mb4"
         params = "\n".join(f'      fastcgi_param {name} "{value}";' for name, value in own.items())
         root = os.geteuid() == 0
@@ -190,6 +192,12 @@ class Php(Peer):
     def ready(self) -> bool:
         """See Child."""
         return (self.folder / "fpm.socket").exists() and (self.folder / "nginx.pid").exists()
+
+
+class Php(PhpTutorial):
+    """The same with connections kept, as somebody would have it who knows PHP."""
+
+    keep = "1"
 
 
 def php_fpm() -> str:

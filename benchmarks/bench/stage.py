@@ -23,7 +23,17 @@ from shell import settings_of
 import process
 from actions import Actor
 from actions.service_keys import add_key
-from benchmarks.bench.contestants import PEERS, Addresses, Express, Fastify, Menshen, Peer, Php, PlainTornado
+from benchmarks.bench.contestants import (
+    PEERS,
+    Addresses,
+    Express,
+    Fastify,
+    Menshen,
+    Peer,
+    Php,
+    PhpTutorial,
+    PlainTornado,
+)
 from benchmarks.bench.load import LOAD_CORE
 from benchmarks.seed import APPIDS, Size, token_of, users
 
@@ -208,7 +218,8 @@ class Stage:
 KINDS: dict[str, type[Peer]] = {
     "Fastify 5": Fastify,
     "Express 5": Express,
-    "PHP-FPM with nginx": Php,
+    "PHP tutorial": PhpTutorial,
+    "PHP, connections kept": Php,
     "plain Tornado": PlainTornado,
 }
 

@@ -1,5 +1,6 @@
 <?php
-// PHP as the tutorials have it, with what keeps a connection between two requests: pconnect, a persistent PDO.
+// PHP as the tutorials have it: a connection to each store for each request. With KEEP=1 it keeps them between requests
+// (pconnect, a persistent PDO), which no tutorial does and who knows PHP would.
 
 const WEEK = 7 * 86400;
 const FIND = 'SELECT id, nickname, avatar_url, phone, created_at FROM user WHERE appid = ? AND openid = ?';
@@ -10,7 +11,8 @@ const GONE = ['errcode' => 401002, 'errmsg' => 'session is not valid', 'error' =
 function sessions(): Redis
 {
     $redis = new Redis();
-    $redis->pconnect('127.0.0.1', (int) $_SERVER['REDIS_PORT']);
+    $at = ['127.0.0.1', (int) $_SERVER['REDIS_PORT']];
+    $_SERVER['KEEP'] ? $redis->pconnect(...$at) : $redis->connect(...$at);
     $redis->auth([$_SERVER['REDIS_USER'], $_SERVER['REDIS_PASSWORD']]);
     $redis->select((int) $_SERVER['REDIS_DB']);
     return $redis;
@@ -63,7 +65,7 @@ function identify(string $code): array
 
 function see(string $openid): array
 {
-    $options = [PDO::ATTR_PERSISTENT => true, PDO::ATTR_DEFAULT_FETCH_MODE => PDO::FETCH_ASSOC];
+    $options = [PDO::ATTR_PERSISTENT => (bool) $_SERVER['KEEP'], PDO::ATTR_DEFAULT_FETCH_MODE => PDO::FETCH_ASSOC];
     $users = new PDO($_SERVER['MYSQL_DSN'], $_SERVER['MYSQL_USER'], $_SERVER['MYSQL_PASSWORD'], $options);
     $find = $users->prepare(FIND);
     $find->execute([$_SERVER['APPID'], $openid]);
