@@ -77,12 +77,12 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 
 
 async def deliver(backend: "Backend") -> int:
-    """Sends what is due, as far as no other process does; gives how many it looked at. Raises UsersAway."""
+    """Sends what is due, as far as no other process does; gives how much that was. Raises UsersAway, StoreFull."""
     if backend.settings.webhook_url is None:
         return 0
-    due = await backend.deliveries.due(backend.now(), AT_ONCE)
-    await gather(*(_deliver(backend, each) for each in due))
-    return len(due)
+    taken = await backend.deliveries.take(backend.now(), AT_ONCE)
+    await gather(*(_deliver(backend, each) for each in taken))
+    return len(taken)
 
 
 async def forget(backend: "Backend") -> None:
@@ -98,10 +98,9 @@ async def send_again(backend: "Backend", by: Actor, delivery_id: int) -> None:
 
 
 async def _deliver(backend: "Backend", delivery: Delivery) -> None:
+    status = await _post(backend, delivery)
     with contextlib.suppress(StoreTrouble):  # the lease runs out, and it is sent again: at least once is the promise
-        if await backend.deliveries.claim(delivery, backend.now()):
-            status = await _post(backend, delivery)
-            await _settle(backend.deliveries, delivery, status, backend.now())
+        await _settle(backend.deliveries, delivery, status, backend.now())
 
 
 async def _post(backend: "Backend", delivery: Delivery) -> int | None:

@@ -1,9 +1,8 @@
--- Keys of your other back ends. Column order is the field order of stores.service_keys.ServiceKey; the hash, by which a
--- key is found, is never read.
+-- Keys of your other back ends. Column order is the field order of stores.service_keys.ServiceKey.
 
--- key_by_hash: the key of this SHA-256
-SELECT id, start, name, note, scopes, appids, paths, created_at, expires_at, used_at, revoked_at
-FROM service_key WHERE hash = :hash;
+-- keys_by_hash: the keys of these SHA-256s, which stand before all else, so that each finds its own
+SELECT hash, id, start, name, note, scopes, appids, paths, created_at, expires_at, used_at, revoked_at
+FROM service_key WHERE hash IN (:hashes);
 
 -- key_by_id: one key
 SELECT id, start, name, note, scopes, appids, paths, created_at, expires_at, used_at, revoked_at

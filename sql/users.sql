@@ -10,11 +10,6 @@ SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, las
        block_reason, generation, note, person
 FROM user WHERE appid = :appid AND openid IN (:openids);
 
--- user_by_id: the person with our own number
-SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, last_login_time, state, blocked_until,
-       block_reason, generation, note, person
-FROM user WHERE id = :id;
-
 -- lock_user: nobody else changes this person before the transaction ends
 -- on sqlite
 SELECT id FROM user WHERE id = :id;
@@ -105,7 +100,7 @@ user u INDEXED BY user_by_state
 -- on mysql
 user u FORCE INDEX (user_by_state)
 
--- users_by_id: the people of a page of some list
+-- users_by_id: the people with these numbers of our own
 SELECT {{fields}}
 FROM user u WHERE u.id IN (:ids);
 

@@ -1,7 +1,7 @@
 """What your other back ends are told, kept until they have taken it: one row for each event and target.
 
-A row is written in the transaction of what it tells, where that is SQL. Whoever sends it takes it by a conditional
-update and holds it for a lease; a process that dies lets it go by itself.
+A row is written in the transaction of what it tells, where that is SQL. Whoever sends it takes it and holds it for a
+lease; a process that dies lets it go by itself.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from stores.behind import Behind
-from stores.db import Database, Query, all_of, load
+from stores.db import Database, Query, Script, all_of, load
 
 SQL = load("deliveries.sql")
 
@@ -69,22 +69,20 @@ class Deliveries:
         """Writes what was noted."""
         await self._behind.flush()
 
-    async def due(self, now: int, most: int) -> list[Delivery]:
-        """Some that are to be sent."""
-        return [Delivery(*row) for row in await self._db.read(SQL["due_deliveries"](now=now, most=most))]
+    async def take(self, now: int, most: int) -> list[Delivery]:
+        """Some that are to be sent, as they were before; for a while no other process sends them."""
+        due = [row[0] for row in await self._db.read(SQL["due_deliveries"](now=now, most=most))]
 
-    async def claim(self, delivery: Delivery, now: int) -> bool:
-        """Takes one to send it; False when somebody else has."""
-        query = SQL["claim_delivery"](
-            delivery_id=delivery.id,
-            next_at=delivery.next_at,
-            attempts=delivery.attempts,
-            until=now + LEASE_SECONDS,
-        )
-        return await self._db.write(all_of(query), durable=False) == 1
+        def script() -> Script[list[Delivery]]:
+            taken = [Delivery(*row) for row in (yield SQL["still_due"](delivery_ids=due, now=now)).rows]
+            if taken:
+                yield SQL["lease_deliveries"](delivery_ids=[each.id for each in taken], until=now + LEASE_SECONDS)
+            return taken
+
+        return await self._db.write(script, durable=False) if due else []
 
     async def settle(self, delivery: Delivery, how: Settled) -> None:
-        """Writes down how the attempt went; `delivery` is the row as it was before it was claimed."""
+        """Writes down how the attempt went; `delivery` is the row as it was before it was taken."""
         query = SQL["settle_delivery"](
             delivery_id=delivery.id,
             attempts=delivery.attempts + 1,

@@ -13,7 +13,7 @@ import msgspec
 from stores.db import Database, Query, Row, Script, load
 from stores.errors import UsersAway
 from stores.figures import user_added
-from stores.sessions.shared_lookup import SharedLookup
+from stores.shared_lookup import SharedLookup
 
 SQL = load("users.sql")
 

@@ -7,13 +7,16 @@ long that takes tells nobody anything: what is compared is a hash, and whoever g
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from stores.audit import Audit, Entry
 from stores.behind import Behind
-from stores.db import Database, Row, Script, load
+from stores.db import Database, Query, Row, Script, load
+from stores.errors import UsersAway
+from stores.shared_lookup import SharedLookup
 
 SQL = load("service_keys.sql")
 
@@ -85,10 +88,21 @@ class ServiceKeys:
         self._audit = audit
         self._behind = Behind(db, "uses of service keys")
         self._noted: dict[int, int] = {}
+        self._hashed: SharedLookup[bytes, ServiceKey | None] = SharedLookup(self._of_hashes, UsersAway)
 
     async def find(self, hashed: bytes) -> ServiceKey:
-        """The key of this hash, whether it holds or not. Raises NoSuchKey."""
-        return _one(await self._db.read(SQL["key_by_hash"](hash=hashed)))
+        """The key of this hash, whether it holds or not. Raises NoSuchKey.
+
+        One SELECT, which requests of the same moment share.
+        """
+        key = await self._hashed.get(hashed)
+        if key is None:
+            raise NoSuchKey
+        return key
+
+    async def _of_hashes(self, hashes: list[bytes]) -> list[ServiceKey | None]:
+        found = _by_hash(await self._db.read(_hashed(hashes)))
+        return [found.get(each) for each in hashes]
 
     async def get(self, key_id: int) -> ServiceKey:
         """Raises NoSuchKey."""
@@ -118,7 +132,7 @@ class ServiceKeys:
                 now=entry.at,
                 expires_at=new.expires_at,
             )
-            return _one((yield SQL["key_by_hash"](hash=hashed)).rows)
+            return _by_hash((yield _hashed([hashed])).rows)[hashed]
 
         return await self._audit.with_deed(entry, script)
 
@@ -152,7 +166,15 @@ def _one(rows: Iterable[Row]) -> ServiceKey:
     raise NoSuchKey
 
 
-def _key(row: Row) -> ServiceKey:
+def _hashed(hashes: Iterable[bytes]) -> Query:
+    return SQL["keys_by_hash"](hashes=list(dict.fromkeys(hashes)))
+
+
+def _by_hash(rows: Iterable[Row]) -> dict[bytes, ServiceKey]:
+    return {hashed: _key(row) for hashed, *row in rows}
+
+
+def _key(row: Sequence[Any]) -> ServiceKey:
     key_id, start, name, note, scopes, appids, paths, *times = row
     return ServiceKey(
         key_id,

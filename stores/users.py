@@ -12,7 +12,7 @@ from stores.errors import UsersAway
 from stores.figures import user_erased
 from stores.first_logins import FirstLogin, FirstLogins, by_person, known
 from stores.scope import Scope, within
-from stores.sessions.shared_lookup import SharedLookup
+from stores.shared_lookup import SharedLookup
 
 SQL = load("users.sql")
 LOOKED_THROUGH = 5_000  # entries of an index that one page looks through at the most
@@ -101,6 +101,7 @@ class Users:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._known: SharedLookup[tuple[str, str], Row | None] = SharedLookup(self._look_up, UsersAway)
+        self._numbered: SharedLookup[int, User | None] = SharedLookup(self._of_numbers, UsersAway)
         self._first_logins = FirstLogins(db)
 
     @property
@@ -157,11 +158,15 @@ class Users:
         return [found.get(person) for person in people]
 
     async def find(self, user_id: int) -> User:
-        """Raises NoSuchUser."""
-        rows = await self._db.read(SQL["user_by_id"](id=user_id))
-        if not rows:
+        """One person, by a SELECT that those who are looked for at the same moment share. Raises NoSuchUser."""
+        user = await self._numbered.get(user_id)
+        if user is None:
             raise NoSuchUser
-        return User(*rows[0])
+        return user
+
+    async def _of_numbers(self, ids: list[int]) -> list[User | None]:
+        found = _by_id(await self._db.read(SQL["users_by_id"](ids=list(dict.fromkeys(ids)))))
+        return [found.get(each) for each in ids]
 
     async def find_openid(self, openid: str, appids: list[str]) -> User:
         """The one person of this openid in these mini programs. Raises NoSuchUser, AmbiguousUser."""
@@ -348,7 +353,7 @@ def _by_id(rows: list[Row]) -> dict[int, User]:
 
 
 def _user(user_id: int) -> Script[User]:
-    found = yield SQL["user_by_id"](id=user_id)
+    found = yield SQL["users_by_id"](ids=[user_id])
     if not found.rows:
         raise NoSuchUser
     return User(*found.rows[0])

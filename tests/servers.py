@@ -6,7 +6,7 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -78,9 +78,14 @@ class MariaDB(Child):
     def _install(self) -> None:
         command = [_installed("mariadb-install-db"), "--no-defaults", *self._as_user, f"--datadir={self.folder}/data"]
         options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        environment = dict(self.environment())
+        done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise DidNotStart(f"mariadb-install-db failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what leads its temporary files here: in a folder that several share, each sweeps away the others'."""
+        return os.environ | {"TMPDIR": str(self.folder)}
 
     def command(self) -> Sequence[str]:
         """Return the command line; names are never looked up, so root@localhost exists on the socket alone."""

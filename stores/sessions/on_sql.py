@@ -23,7 +23,7 @@ from stores.sessions.promise import (
     TooManySessions,
     new_token,
 )
-from stores.sessions.shared_lookup import SharedLookup
+from stores.shared_lookup import SharedLookup
 
 SQL = load("sessions.sql")
 _A_FEW = 200

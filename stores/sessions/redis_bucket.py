@@ -33,7 +33,7 @@ from stores.sessions.redis_keys import Keys
 from stores.sessions.redis_link import CALL_SECONDS, Command, Link, Pipeline
 from stores.sessions.redis_undo import A_FEW as A_FEW_TO_UNDO
 from stores.sessions.redis_undo import RedisUndo
-from stores.sessions.shared_lookup import SharedLookup
+from stores.shared_lookup import SharedLookup
 
 log = logging.getLogger("menshen.store")
 

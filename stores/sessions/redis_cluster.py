@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from settings import RedisUrl
 from stores.errors import SessionsAway, StoreTrouble
 from stores.sessions.redis_link import CALL_SECONDS, Command, RedisLink
-from stores.sessions.shared_lookup import SharedLookup
+from stores.shared_lookup import SharedLookup
 
 log = logging.getLogger("menshen.store")
 T = TypeVar("T")

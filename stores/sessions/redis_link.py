@@ -24,7 +24,7 @@ from stores.errors import SessionsAway, StoreFull, StoreTrouble, WrongCredential
 from stores.pulse import Pulse
 from stores.sessions.promise import Advice
 from stores.sessions.redis_pool import PatientPool
-from stores.sessions.shared_lookup import SharedLookup
+from stores.shared_lookup import SharedLookup
 
 log = logging.getLogger("menshen.store")
 T = TypeVar("T")

@@ -1,5 +1,6 @@
 """Introspection as RFC 7662 has it: whose token it is, or one single answer for all that is nobody's."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -53,6 +54,26 @@ async def test_dead_unknown_and_malformed_tokens_are_answered_byte_for_byte_alik
         for token in [out.token, revoked.token, blocked.token, "mps_" + "x" * 43, "", "x", "%E4%BD%A0", "a" * 4_000]
     }
     assert bodies == {b'{"active":false}'}
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_of_many_at_once_each_hears_what_its_own_key_and_token_say(
+    server: Product, network: Network, phones: Callable[..., list[Phone]]
+) -> None:
+    shop = await back_end(server, network, "at-once", "introspect")
+    elsewhere = await back_end(server, network, "at-once-elsewhere", "introspect", appids=["wx00000000000000ff"])
+    unknown = BackEnd(server, network, "msk_" + "u" * 43)
+    server.never_logged.add(unknown.key)
+    people = phones(8)
+    for each in people:
+        await each.login()
+    wanted = [await each.openid() for each in people]
+    for _ in range(5):
+        asked = [back.introspect(each.token) for each in people for back in (shop, elsewhere, unknown)]
+        told = [answer.json for answer in await asyncio.gather(*asked)]
+        assert [found["openid"] for found in told[0::3]] == wanted
+        assert told[1::3] == [DEAD] * 8
+        assert {found["errcode"] for found in told[2::3]} == {401003}
 
 
 @pytest.mark.gen_test(timeout=60)

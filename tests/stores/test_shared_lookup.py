@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from stores.errors import SessionsAway, StoreFull
-from stores.sessions.shared_lookup import MOST_IN_ONE_TRIP, MOST_WAITING, SharedLookup
+from stores.shared_lookup import MOST_IN_ONE_TRIP, MOST_WAITING, SharedLookup
 
 pytestmark = pytest.mark.quick
 

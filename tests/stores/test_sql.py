@@ -164,6 +164,7 @@ VALUES: dict[str, Any] = {
     "delivery_ids": [5, 6],
     "done_at": AT,
     "hash": ID,
+    "hashes": [ID, ID],
     "key_id": 5,
     "paths": "/wxa/",
     "scopes": "introspect",
