@@ -83,7 +83,7 @@ async def _killed_at_work(ground: Ground, kills: int) -> tuple[int, int]:
         child = CLEAN.Process(target=_revoke_without_a_pause, args=(settings, theirs), daemon=True)
         await asyncio.to_thread(child.start)
         theirs.close()
-        await asyncio.to_thread(_wait_for, ours)
+        await asyncio.to_thread(_wait_for, ours, ground.dice.randint(2, 4))
         await asyncio.sleep(ground.dice.uniform(0.001, 0.05))
         os.kill(child.pid or 0, signal.SIGKILL)
         await asyncio.to_thread(child.join)
@@ -94,9 +94,11 @@ async def _killed_at_work(ground: Ground, kills: int) -> tuple[int, int]:
     return len(ended), len({f"session:{each}" for each in ended} - told)
 
 
-def _wait_for(ours: Connection) -> None:
-    if not ours.poll(30) or ours.recv() != "at work":
-        raise RuntimeError("the one who revokes did not begin")
+def _wait_for(ours: Connection, deeds: int) -> None:
+    for _ in range(deeds):
+        if not ours.poll(30):
+            raise RuntimeError("the one who revokes does not go on")
+        ours.recv()
 
 
 def _revoke_without_a_pause(settings: dict[str, str], theirs: Connection) -> None:
@@ -104,12 +106,12 @@ def _revoke_without_a_pause(settings: dict[str, str], theirs: Connection) -> Non
 
     async def work(at: Settings) -> None:
         async with process.opened(at) as backend:
-            theirs.send("at work")
             while True:
                 now = backend.now()
                 new = replace(opening(now), appid=at.apps[0].appid)
                 await backend.sessions.open(new, now)
                 await actions.revoke(backend, Actor("shell:prove"), new.id.hex(), reason="test")
+                theirs.send("one more")
 
     asyncio.run(work(load({}, settings).settings))
 

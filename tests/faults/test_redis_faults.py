@@ -5,7 +5,7 @@ import hashlib
 import json
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import aiohttp
@@ -258,11 +258,13 @@ async def test_whoever_joins_a_login_that_was_given_up_gets_a_token_that_works_o
     people = await logged_in(phones, product, 30)
     proxy.delay_seconds = 0.1  # makes the moment long in which a session that nobody waits for is taken back
 
-    async def leave_and_join(mei: Phone, seconds: float) -> bool:
+    others_are_through = asyncio.Event()
+
+    async def leave_and_join(mei: Phone, pause: Awaitable[object]) -> bool:
         code = await mei.code()
         with suppress(TimeoutError):
             await asyncio.wait_for(mei.login(code=code), 0.05)
-        await asyncio.sleep(seconds)
+        await pause
         answer = await mei.login(code=code)
         if answer.status != 200:
             assert answer.json["errcode"] == 40163
@@ -270,8 +272,12 @@ async def test_whoever_joins_a_login_that_was_given_up_gets_a_token_that_works_o
         assert (await mei.verify()).status == 200
         return True
 
-    came_in = await asyncio.gather(*(leave_and_join(mei, 0.1 * n) for n, mei in enumerate(people)))
-    assert (came_in[0], came_in[-1]) == (True, False)  # the first joined in time, the last came when all was over
+    *some, last = people
+    too_late = asyncio.create_task(leave_and_join(last, others_are_through.wait()))
+    came_in = await asyncio.gather(*(leave_and_join(mei, asyncio.sleep(0.1 * n)) for n, mei in enumerate(some)))
+    assert came_in[0]  # who joined at once
+    others_are_through.set()
+    assert not await too_late
 
 
 @pytest.mark.gen_test
