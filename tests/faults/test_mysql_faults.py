@@ -118,7 +118,7 @@ async def test_a_mariadb_that_swallows_everything_does_not_use_up_the_servers_fi
     files = open_files(product)
 
     async def asked_again() -> bool:
-        return proxy.accepted >= before + 15
+        return proxy.accepted >= before + 8
 
     async def no_more_than_before() -> bool:
         return open_files(product) <= files + 1

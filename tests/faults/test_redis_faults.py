@@ -269,8 +269,13 @@ async def test_whoever_joins_a_login_that_was_given_up_gets_a_token_that_works_o
         if answer.status != 200:
             assert answer.json["errcode"] == 40163
             return False
-        assert (await mei.verify()).status == 200
+        await until(lambda: works(mei), seconds=AGAIN_SECONDS)
         return True
+
+    async def works(mei: Phone) -> bool:
+        answer = await mei.verify()
+        assert answer.status == 200 or unavailable(answer, 503001)  # that far away Redis may be late once
+        return answer.status == 200
 
     *some, last = people
     too_late = asyncio.create_task(leave_and_join(last, others_are_through.wait()))

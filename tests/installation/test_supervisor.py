@@ -179,6 +179,8 @@ async def test_a_restart_under_200_requests_a_second_refuses_nobody_and_answers_
         over.set()
         counted = await asking
     finally:
+        over.set()
+        await asking
         running.terminate()
         await asyncio.to_thread(running.wait, 20)
     assert counted.keys() == {200}, counted
