@@ -1,7 +1,9 @@
 """Measures the lists of the dashboard on stores that benchmarks/seed.py filled, and a verify beside them.
 
-Every kind of list is asked again and again, each time with other values, its first page and some that follow. Prints
-the milliseconds of the median, of the 95th and of the 99th in a hundred.
+Every kind of list is asked again and again, each time with other values, its first page and some that follow. Verifies
+are measured alone, while somebody opens a page every half second, and while lists are asked without a pause, which
+takes all of the processor that one process can have. Prints the milliseconds of the median, of the 95th and of the 99th
+in a hundred.
 """
 
 import argparse
@@ -24,6 +26,8 @@ from settings import Settings, load
 
 Ask = Callable[[str | None], Awaitable[str | None]]
 _PAGES = 4  # of each question
+_PAUSE_SECONDS = 0.5  # of somebody who looks at one page after the other
+_ALONE_SECONDS, _LOOKING_SECONDS = 10.0, 30.0
 _DICE = random.Random(4)
 
 
@@ -137,6 +141,20 @@ async def measure(ask: Ask, times: int) -> list[float]:
     return took
 
 
+async def look_around(backend: Backend, options: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Opens the lists as a person does, in no order."""
+    asks = [ask async for _, ask in asked(backend, options.users, options.sessions)]
+    while not stop.is_set():
+        await _DICE.choice(asks)(None)
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _in_seconds(seconds: float) -> asyncio.Event:
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    return over
+
+
 async def verifies(backend: Backend, sessions: int, stop: asyncio.Event) -> list[float]:
     """How long verifies take meanwhile, one every few milliseconds."""
     took = list[float]()
@@ -160,16 +178,18 @@ async def run(options: argparse.Namespace, settings: Settings) -> None:
     """Measures everything."""
     async with process.opened(settings) as backend:
         print(f"{'milliseconds':<44} {'p50':>8} {'p95':>8} {'p99':>8}")
-        alone = asyncio.Event()
-        asyncio.get_running_loop().call_later(3, alone.set)
-        told("verify, alone", await verifies(backend, options.sessions, alone))
+        told("verify, alone", await verifies(backend, options.sessions, _in_seconds(_ALONE_SECONDS)))
+        looked = _in_seconds(_LOOKING_SECONDS)
+        looking = asyncio.ensure_future(look_around(backend, options, looked))
+        told("verify, beside a page every half second", await verifies(backend, options.sessions, looked))
+        await looking
         stop = asyncio.Event()
         beside = asyncio.ensure_future(verifies(backend, options.sessions, stop))
         async for name, ask in asked(backend, options.users, options.sessions):
             if options.only in name:
                 told(name, await measure(ask, options.times))
         stop.set()
-        told("verify, beside all these", await beside)
+        told("verify, beside lists without a pause", await beside)
         started = time.perf_counter()
         found = await preview(backend, None, Question.of({"version": "98"}))
         took = time.perf_counter() - started
