@@ -103,7 +103,9 @@ def _or_without(taking_part: list[Contestant], each: Contestant, results: dict[s
 
 
 def _opened(contestant: Contestant) -> Pass | None:
-    return passed(contestant.server) if isinstance(contestant.server, Product) else None
+    """For Menshen on its default parser; what the other one costs, verify and login show."""
+    server = contestant.server
+    return passed(server) if isinstance(server, Product) and server.settings.get("PARSER") != "tornado" else None
 
 
 def _in_turn(taking_part: Mapping[str, Sequence[Contestant]], names: Iterable[str]) -> Iterator[tuple[str, Contestant]]:
@@ -145,7 +147,7 @@ def _shape(value: object) -> object:
 def main() -> int:
     """Run it; exit status 1 when this machine cannot."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=1, help="of each run")
     parser.add_argument("--peers", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--only", nargs="*", default=[], help="what is measured, as `verify`; all of it unless told")
