@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import resource
 import socket
+import sys
 from collections.abc import Container
 
 from tornado.netutil import bind_sockets
@@ -29,6 +30,7 @@ from workers import Workers
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _LARGE_BYTES = 256 * 1024
+_TURN_SECONDS = 0.0005  # of a thread that runs Python, while another wants to
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -38,6 +40,9 @@ def serve(options: argparse.Namespace) -> int:
     warn([*loaded.warnings, *development.unused(loaded, options)])
     _leave_no_core()
     _give_memory_back()
+    # A verify gives up the interpreter at each call of the system, and by default would have it back 5 ms later each
+    # time while the thread that writes to SQLite is at work.
+    sys.setswitchinterval(_TURN_SECONDS)
     try:
         _make_ready(settings)
     except OSError as error:  # of DATA_DIR or the database's folder; what the stores' drivers raise is translated

@@ -139,3 +139,13 @@ def test_the_page_tells_each_goal_with_its_verdict() -> None:
     assert "| D2 | " in page
     assert "| 50 kills, 0 lost | held |" in page
     assert "| not measured (no backup) | not shown |" in page
+
+
+def test_a_proof_that_runs_alone_writes_its_own_row_and_no_other() -> None:
+    page = prove.page({2: Result("50 kills, 1 lost", held=False), 22: Result("not measured", None)}, 61)
+    anew = prove.with_row(page, GOALS[2], Result("50 kills, 0 lost", held=True))
+    [before], [after] = ([row for row in text.split("\n") if row.startswith("| D2 |")] for text in (page, anew))
+    assert before.endswith("| 50 kills, 1 lost | NOT HELD |")
+    assert "| 50 kills, 0 lost (measured alone on 20" in after
+    assert after.endswith(") | held |")
+    assert anew.replace(after, before) == page

@@ -277,48 +277,55 @@ async def mysql_frozen(ground: Ground, *, rounds: int = 3, logins: int = 10, sec
 
 
 @goal(8, "WeChat hangs with 500 logins open: each ends within 4 s, verify does not notice, all is good 1 s later")
-async def wechat_hangs(ground: Ground, *, logins: int = 500) -> Result:
-    """Let WeChat accept and say nothing."""
+async def wechat_hangs(ground: Ground, *, rounds: int = 3, logins: int = 500) -> Result:
+    """Let WeChat accept and say nothing; calm and hanging take turns, so that both meet what else this machine does."""
     server = ground.server(OPEN_LOGINS=500)
-    owners = list(await ground.people(server, 20))
-    phones = await ground.phones(server, logins)
-    codes = list(await asyncio.gather(*(each.code() for each in phones)))
-    pulse = Pulse(server, owners)
-    await asyncio.sleep(3)
-    _, calm = pulse.take()
-    before = resident(server.pid)
-    wechat = phones[0].wechat
-    await wechat.fault("stall_headers", n=logins)
-    asking = []
-    for each, code in zip(phones, codes, strict=True):  # all are open at the same time before the first one ends
-        asking.append(asyncio.ensure_future(timed(each.login(code=code))))
-        await asyncio.sleep(0.002)
-    pulse.take()
-    await asyncio.sleep(0.8)
-    told, during = pulse.take()
-    grown = resident(server.pid) - before
-    answers = await asyncio.gather(*asking)
-    asked = await wechat.asked()
-    await wechat.reset()
-    await ground.wechat()
+    pulse = Pulse(server, list(await ground.people(server, 20)))
+    people = await ground.phones(server, rounds * logins)
+    phones, wechat = iter(people), people[0].wechat
+    calm, hanging, told = list[float](), list[float](), set[int]()
+    answers, asked, grown, again = list[tuple[Answer, float]](), 0, list[int](), list[float]()
 
     async def good() -> bool:
         return await ok(Phone(server, wechat, ground.network).login())
 
-    again = await until(good, seconds=20)
+    for _ in range(rounds):
+        some = list(islice(phones, logins))
+        codes = list(await asyncio.gather(*(each.code() for each in some)))
+        pulse.take()
+        await asyncio.sleep(3)
+        calm += pulse.take()[1]
+        before, asked_before = resident(server.pid), await wechat.asked()
+        await wechat.fault("stall_headers", n=logins)
+        asking = []
+        for each, code in zip(some, codes, strict=True):  # all are open at the same time before the first one ends
+            asking.append(asyncio.ensure_future(timed(each.login(code=code))))
+            await asyncio.sleep(0.002)
+        pulse.take()
+        await asyncio.sleep(0.8)
+        seen, during = pulse.take()
+        told.update(seen)
+        hanging += during
+        grown.append(resident(server.pid) - before)
+        answers += await asyncio.gather(*asking)
+        asked += await wechat.asked() - asked_before
+        await wechat.reset()
+        await ground.wechat()
+        again.append(await until(good, seconds=20))
     await pulse.stop()
     statuses, slowest = Counter(answer.status for answer, _ in answers), max(seconds for _, seconds in answers)
-    change = part(during) / part(calm) - 1
+    change = part(hanging) / part(calm) - 1
     return Result(
-        f"{dict(statuses)}, the slowest {slowest:.2f} s, WeChat was asked {asked - 20} times; "
-        f"verify p99 {part(calm):.1f} ms, then {part(during):.1f} ms ({change:+.0%}), "
-        f"memory {grown / MIB:+.0f} MiB; login good after {again:.2f} s",
+        f"{rounds} times: {dict(statuses)}, the slowest {slowest:.2f} s, WeChat was asked {asked:,} times; "
+        f"verify p99 {part(calm):.1f} ms, then {part(hanging):.1f} ms ({change:+.0%}), "
+        f"median {median(calm):.1f} and {median(hanging):.1f} ms; "
+        f"memory {max(grown) / MIB:+.0f} MiB; login good after {max(again):.2f} s",
         set(statuses) <= {503, 504}
         and slowest <= 4
-        and again <= 1
-        and set(told) == {200}
-        and unnoticed(calm, during)
-        and grown < 50 * MIB,
+        and max(again) <= 1
+        and told == {200}
+        and unnoticed(calm, hanging)
+        and max(grown) < 50 * MIB,
     )
 
 

@@ -148,7 +148,7 @@ async def backup(ground: Ground, *, rate: int = 200, seconds: float = 5) -> Resu
 
 
 @goal(23, "a soak with a fault every 10 s: memory grows less than 1 MiB a minute, files stay, no unexpected status")
-async def soak(ground: Ground, *, seconds: int = 120) -> Result:
+async def soak(ground: Ground, *, seconds: int = 300) -> Result:
     """Verify 300 times and log in 20 times a second while Redis is frozen, killed, slowed and cut in turn."""
     redis = ground.redis()
     proxy = ground.proxy(redis.port)
@@ -185,7 +185,7 @@ async def soak(ground: Ground, *, seconds: int = 120) -> Result:
         and set(logins) <= {200, 503}
         and pulse.silent == 0
         and max(files) < 200,
-        "shorter and gentler than the goal's 5 minutes at 500 verifies a second",
+        "gentler than the goal's 500 verifies a second",
     )
 
 
