@@ -70,7 +70,10 @@ class Deliveries:
         await self._behind.flush()
 
     async def take(self, now: int, most: int) -> list[Delivery]:
-        """Some that are to be sent, as they were before; for a while no other process sends them."""
+        """Some that are to be sent at `now` (epoch seconds), as they were before: ours for LEASE_SECONDS.
+
+        When this raises nobody knows whether they were taken, and they may wait until the lease is over.
+        """
         due = [row[0] for row in await self._db.read(SQL["due_deliveries"](now=now, most=most))]
 
         def script() -> Script[list[Delivery]]:

@@ -88,20 +88,20 @@ class ServiceKeys:
         self._audit = audit
         self._behind = Behind(db, "uses of service keys")
         self._noted: dict[int, int] = {}
-        self._hashed: SharedLookup[bytes, ServiceKey | None] = SharedLookup(self._of_hashes, UsersAway)
+        self._known: SharedLookup[bytes, ServiceKey | None] = SharedLookup(self._look_up, UsersAway)
 
     async def find(self, hashed: bytes) -> ServiceKey:
         """The key of this hash, whether it holds or not. Raises NoSuchKey.
 
         One SELECT, which requests of the same moment share.
         """
-        key = await self._hashed.get(hashed)
+        key = await self._known.get(hashed)
         if key is None:
             raise NoSuchKey
         return key
 
-    async def _of_hashes(self, hashes: list[bytes]) -> list[ServiceKey | None]:
-        found = _by_hash(await self._db.read(_hashed(hashes)))
+    async def _look_up(self, hashes: list[bytes]) -> list[ServiceKey | None]:
+        found = _by_hash(await self._db.read(_keys(hashes)))
         return [found.get(each) for each in hashes]
 
     async def get(self, key_id: int) -> ServiceKey:
@@ -132,7 +132,7 @@ class ServiceKeys:
                 now=entry.at,
                 expires_at=new.expires_at,
             )
-            return _by_hash((yield _hashed([hashed])).rows)[hashed]
+            return _by_hash((yield _keys([hashed])).rows)[hashed]
 
         return await self._audit.with_deed(entry, script)
 
@@ -166,7 +166,7 @@ def _one(rows: Iterable[Row]) -> ServiceKey:
     raise NoSuchKey
 
 
-def _hashed(hashes: Iterable[bytes]) -> Query:
+def _keys(hashes: Iterable[bytes]) -> Query:
     return SQL["keys_by_hash"](hashes=list(dict.fromkeys(hashes)))
 
 

@@ -316,3 +316,11 @@ async def test_no_secret_stands_on_any_page_in_any_file_or_in_the_log(
     for page in pages:
         assert not [secret for secret in secrets if secret in page.text], page.path
     server.never_logged |= secrets  # the log is searched for them when the test is over
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 19, str(2**63), "9" * 40])
+async def test_a_number_that_no_row_can_have_is_nobodys(server: Product, network: Network, number: str) -> None:
+    operator = await make_operator(server, network)
+    for path in ("", "/revoke", "/block", "/erase", "/merge"):
+        assert (await operator.get(f"/admin/users/{number}{path}")).status == 404
