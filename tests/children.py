@@ -66,6 +66,7 @@ class Child:
         self.log_path = folder / "log.txt"
         self._process: subprocess.Popen[bytes] | Forked | None = None
         self._log_start = 0
+        self._disturbed = False
 
     def command(self) -> Sequence[str]:
         """Return the command line to run."""
@@ -150,6 +151,7 @@ class Child:
     def kill(self) -> None:
         """End the process and all that it started, at once and without asking (SIGKILL)."""
         if self._process is not None:
+            self._disturbed = True
             self._signal_group(signal.SIGKILL)
             self._process.wait()
 
@@ -160,6 +162,7 @@ class Child:
 
     def freeze(self) -> None:
         """Stop the process in its tracks (SIGSTOP): connections stay open and nobody answers."""
+        self._disturbed = True
         self._signal_group(signal.SIGSTOP)
         # The signal is only sent so far: a thread on another core may still answer one more question.
         deadline = time.monotonic() + STOP_SECONDS
@@ -171,12 +174,14 @@ class Child:
         """Let a frozen process go on (SIGCONT)."""
         self._signal_group(signal.SIGCONT)
 
-    def heal(self) -> None:
-        """Undo what a test did to the process: thaw it, or start it again."""
+    def heal(self) -> bool:
+        """Undo what a test did to the process: thaw it, or start it again. Say whether there was anything to undo."""
         if self.running:
             self.thaw()
         else:
             self.start()
+        disturbed, self._disturbed = self._disturbed, False
+        return disturbed
 
     def _signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -28,7 +28,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,12 +40,13 @@ from backends import BACKENDS, Backend
 from children import Child
 from phone import Door, Network, Phone, WeChat
 from playwright.async_api import Browser
-from product import APPID, APPSECRET, DevServer, Product, Simulator
+from product import APPID, APPSECRET, DevServer, Product, Program, Simulator
 from servers import MariaDB, RedisServer, missing_packages
 from tornado.ioloop import IOLoop
 
 # A shared server meets more logins in a minute than any address in earnest; tests of the limits make their own.
 NO_LIMITS = {"LOGIN_LIMIT": 0, "UNKNOWN_TOKEN_LIMIT": 0}
+_SHOWN_CHARACTERS = 3000
 
 
 def pytest_configure() -> None:
@@ -74,6 +75,16 @@ def pytest_testnodedown(node: Any) -> None:
     missing = getattr(node, "workeroutput", {}).get("missing")
     if missing:
         _end_for_want_of(missing)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show beside a failure what our programs logged last while the test ran."""
+    report = yield
+    for program in Program.made if report.failed else ():
+        if program.log_path.exists() and program.log_path.stat().st_mtime >= report.start:
+            report.sections.append((f"log of {program.folder.name}", program.log_since_start()[-_SHOWN_CHARACTERS:]))
+    return report
 
 
 def _end_for_want_of(packages: list[str]) -> NoReturn:
@@ -166,8 +177,11 @@ def redis_server(folder: Path, children: list[Child]) -> RedisServer:
 def healed(children: list[Child]) -> Iterator[None]:
     """Give the next test engines and shared servers that run, whatever this one did to them."""
     yield
-    for child in children:
-        child.heal()
+    healed = [child for child in children if child.heal()]
+    # A server lets nobody in before it has told a Redis that restarted what it may have lost.
+    for child in children if healed else ():
+        if isinstance(child, Product):
+            child.wait_until_it_serves()
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

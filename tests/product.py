@@ -1,14 +1,20 @@
 """The real program as a process of its own: `server.py serve` and `server.py simulate`."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import ClassVar
+from weakref import WeakSet
 
 import forked
-from children import Child, free_port
+from children import START_SECONDS, STOP_SECONDS, Child, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 APPID = "wx0000000000000001"
@@ -25,9 +31,11 @@ class Program(Child):
     # Asked to end rather than killed when pytest dies, so that it can take its own workers along.
     death_signal = "TERM"
     by_fork = False
+    made: ClassVar["WeakSet[Program]"] = WeakSet()  # for the report of a test that failed
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         super().__init__(folder)
+        self.made.add(self)
         self.settings = {name: str(value) for name, value in settings.items()}
         self.port = free_port()
 
@@ -85,6 +93,22 @@ class Product(Program):
     def data_dir(self) -> Path:
         """The folder with the embedded store and the keys."""
         return Path(self.settings["DATA_DIR"])
+
+    def wait_until_it_serves(self) -> None:
+        """Return when phones can log in and be verified; raises AssertionError when that does not come about."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self._serves():
+            assert time.monotonic() < deadline, f"it does not serve:\n{self.log_since_start()[-4000:]}"
+            time.sleep(0.02)
+
+    def _serves(self) -> bool:
+        try:
+            with closing(HTTPConnection("127.0.0.1", self.port, timeout=STOP_SECONDS)) as connection:
+                connection.request("GET", "/readyz")
+                answer = connection.getresponse()
+                return answer.status == 200 and "database" not in json.load(answer)["degraded"]
+        except OSError:
+            return False
 
     def check_log(self) -> None:
         """Look at what was logged since the last check.

@@ -23,6 +23,7 @@ from phone import Network, Phone, WeChat
 from playwright.async_api import Browser
 from product import ROOT, Product
 from servers import MariaDB, RedisServer, missing_packages, program
+from verdicts import succeeded
 
 
 def connect(url: str) -> "pymysql.Connection[pymysql.cursors.Cursor]":
@@ -140,6 +141,17 @@ class TestHealing:
 
     def test_and_it_is_well_again(self, redis_server: RedisServer) -> None:
         assert redis_server.client().ping()
+
+    @pytest.mark.gen_test
+    async def test_somebody_is_let_in_and_it_is_killed(
+        self, server: Product, phone: Phone, redis_server: RedisServer
+    ) -> None:
+        succeeded(await phone.login())
+        redis_server.kill()
+
+    @pytest.mark.gen_test
+    async def test_and_the_server_on_it_lets_somebody_in_at_once(self, server: Product, phone: Phone) -> None:
+        succeeded(await phone.login())
 
 
 class Sleeper(Child):
