@@ -36,6 +36,7 @@ from typing import Any, NoReturn
 import browser
 import hypothesis  # noqa: F401  # at the end of a run CPython 3.11 sometimes fails to compile it, so it is compiled now
 import pytest
+import room
 from backends import BACKENDS, Backend
 from children import Child
 from phone import Door, Network, Phone, WeChat
@@ -50,8 +51,9 @@ _SHOWN_CHARACTERS = 3000
 
 
 def pytest_configure() -> None:
-    """Let a polite end (SIGTERM) be as tidy as Ctrl-C."""
+    """Let a polite end (SIGTERM) be as tidy as Ctrl-C, and files lie in memory where there is room."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    room.settle()
 
 
 @pytest.hookimpl(tryfirst=True)
