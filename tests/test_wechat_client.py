@@ -245,24 +245,12 @@ async def test_over_the_cap_a_login_is_refused_at_once_and_nothing_queues() -> N
         waiting = [asyncio.create_task(log_in(client, seconds=2.0)) for _ in range(20)]
         await server.until_asked(20)
         assert client.waiting == 20
-        started = asyncio.get_running_loop().time()
         over = await asyncio.gather(*(log_in(client) for _ in range(20)))
-        assert asyncio.get_running_loop().time() - started < 0.5
+        assert not any(each.done() for each in waiting)  # nobody was kept until one of them went
         assert all(isinstance(trouble, WeChatBusy) and not trouble.code_spent for trouble in over)
         assert len(server.requests) == 20
         assert all(isinstance(trouble, WeChatSilent) for trouble in await asyncio.gather(*waiting))
         assert client.waiting == 0
-
-
-@on_a_loop
-async def test_after_a_hang_of_500_logins_the_next_one_succeeds_at_once() -> None:
-    async with wechat_that_says(*[silence] * 500, good) as (server, client):
-        hung = await asyncio.gather(*(log_in(client, seconds=6.0) for _ in range(500)))
-        assert {type(trouble) for trouble in hung} == {WeChatSilent}
-        assert len(server.requests) == 500
-        started = asyncio.get_running_loop().time()
-        assert isinstance(await log_in(client), Identity)
-        assert asyncio.get_running_loop().time() - started < 3.0
 
 
 @on_a_loop

@@ -27,7 +27,6 @@ from stores.logins import Logins
 from stores.users import Users
 
 pytest_plugins = ["store_fixtures"]
-pytestmark = pytest.mark.quick
 
 SQL = load("sessions.sql")
 
