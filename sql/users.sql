@@ -21,14 +21,14 @@ SELECT id, appid, openid, unionid, nickname, avatar_url, phone, create_time, las
        block_reason, generation, note, person
 FROM user WHERE appid IN (:appids) AND openid = :openid LIMIT 2;
 
--- add_user: a first login; when two arrive at once the second changes nothing and then reads the row of the first
+-- add_users: first logins; who is there already, because another process was faster, is not changed
 -- on sqlite
 INSERT INTO user (appid, openid, unionid, create_time, last_login_time)
-VALUES (:appid, :openid, :unionid, :now, :now)
+VALUES :rows
 ON CONFLICT (appid, openid) DO NOTHING;
 -- on mysql
 INSERT INTO user (appid, openid, unionid, create_time, last_login_time)
-VALUES (:appid, :openid, :unionid, :now, :now)
+VALUES :rows
 ON DUPLICATE KEY UPDATE openid = VALUES(openid);
 
 -- set_unionid: WeChat named the unionid, for the first time or a new one; then who was merged by the old one is not any more

@@ -1,4 +1,4 @@
-"""First logins: a row for each new person, those who come in one turn of the loop in one transaction.
+"""First logins: a row for each new person, those who come while others are written in one transaction.
 
 A commit waits for the disk, and every first login of a mini program for the one row that counts its people: alone each
 would wait behind all the others.
@@ -18,6 +18,11 @@ from stores.shared_lookup import SharedLookup
 SQL = load("users.sql")
 
 _MOST_AT_ONCE = 50  # in one transaction
+PATIENCE_SECONDS = 0.05  # for the transaction before; what holds that one up for longer need not hold up the next
+
+
+class _Raced(Exception):
+    """Another process has made some of these people at the same moment, and the database does not say which."""
 
 
 class FirstLogin(msgspec.Struct, frozen=True, eq=False):
@@ -52,7 +57,10 @@ class FirstLogins:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._together: SharedLookup[FirstLogin, Made | None] = SharedLookup(self._add, UsersAway, _MOST_AT_ONCE)
+        patience = PATIENCE_SECONDS if db.dialect == "mysql" else 0.0  # the writer of SQLite shares its commits itself
+        self._together: SharedLookup[FirstLogin, Made | None] = SharedLookup(
+            self._add, UsersAway, _MOST_AT_ONCE, patience
+        )
         self._being_made: dict[tuple[str, str], asyncio.Task[Made | None]] = {}
 
     async def make(self, login: FirstLogin) -> Made | None:
@@ -76,16 +84,34 @@ class FirstLogins:
             done.exception()  # looked at, or asyncio complains when nobody is left to see it
 
     async def _add(self, logins: list[FirstLogin]) -> list[Made | None]:
-        return await self._db.write(lambda: _added(logins))
+        try:
+            return await self._db.write(lambda: _made(logins, _inserted_at_once))
+        except _Raced:
+            return await self._db.write(lambda: _made(logins, _inserted_one_by_one))
 
 
-def _added(logins: list[FirstLogin]) -> Script[list[Made | None]]:
+_Inserted = Callable[[list[FirstLogin]], Script[set[FirstLogin]]]  # gives those whose rows are their own
+
+
+def _inserted_at_once(logins: list[FirstLogin]) -> Script[set[FirstLogin]]:
+    rows = [(each.appid, each.openid, each.unionid, each.now, each.now) for each in logins]
+    added = yield SQL["add_users"](rows=rows)
+    if added.changed not in (0, len(rows)):
+        raise _Raced
+    return set(logins) if added.changed else set()
+
+
+def _inserted_one_by_one(logins: list[FirstLogin]) -> Script[set[FirstLogin]]:
+    own = set[FirstLogin]()
+    for each in logins:
+        own |= yield from _inserted_at_once([each])
+    return own
+
+
+def _made(logins: list[FirstLogin], insert: _Inserted) -> Script[list[Made | None]]:
     """Inserts first, then reads by openid: the id that a driver reports after an upsert is another row's in a race,
     and a MySQL transaction that has read once no longer sees the row that beat it."""
-    own = set[FirstLogin]()
-    for each in sorted(logins, key=lambda login: login.person):  # in one order, or two would lock each other up
-        added = yield SQL["add_user"](appid=each.appid, openid=each.openid, unionid=each.unionid, now=each.now)
-        own |= {each} if added.changed == 1 else set()
+    own = yield from insert(sorted(logins, key=lambda each: each.person))  # in one order, or two lock each other up
     blocks: Mapping[bytes, int | None] = dict((yield SQL["blocked_people"](people=[each.mark for each in logins])).rows)
     barred = {each for each in logins if each.mark in blocks and _lasts(blocks[each.mark], each.now)}
     rows: dict[tuple[str, str], Row] = {}

@@ -1,7 +1,8 @@
 """Look-ups that begin in one turn of the event loop share one round trip; nothing is kept for the next turn.
 
 A driver's cost per command is paid once a turn instead of once a request. As nothing is cached, a revocation shows in
-the very next look-up.
+the very next look-up. Where a trip costs more than waiting for it, those who come while one is under way can share the
+next.
 """
 
 import asyncio
@@ -26,16 +27,20 @@ class SharedLookup(Generic[K, V]):
         ask: Callable[[list[K]], Awaitable[Sequence[V | StoreTrouble]]],
         trouble: type[StoreTrouble] = SessionsAway,
         most: int = MOST_IN_ONE_TRIP,
+        patience: float = 0.0,
     ) -> None:
         """`ask` gives one value for each key, in order, or raises for all of them; it keeps a deadline of its own.
 
         A StoreTrouble among the values is raised for whoever asked for that key. `trouble` is what is raised here when
-        too many wait and when the look-up is closed; `most` is how many keys `ask` gets at once.
+        too many wait and when the look-up is closed; `most` is how many keys `ask` gets at once. While a trip is under
+        way the next one waits for it, for `patience` seconds at the most.
         """
         self._ask = ask
         self._trouble = trouble
         self._most = most
+        self._patience = patience
         self._turn: list[tuple[K, asyncio.Future[V]]] = []
+        self._late: asyncio.TimerHandle | None = None  # when a turn that waits for a trip leaves without it
         self._trips: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references to tasks
         self._unanswered = 0
 
@@ -43,10 +48,9 @@ class SharedLookup(Generic[K, V]):
         """The store's value for the key, asked after this call. Raises `trouble` and what `ask` raises."""
         if self._unanswered >= MOST_WAITING:
             raise self._trouble("too many look-ups are waiting")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[V] = loop.create_future()
+        answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         if not self._turn:
-            loop.call_soon(self._leave)
+            self._prepare()
         self._turn.append((key, answer))
         self._unanswered += 1
         try:
@@ -56,11 +60,22 @@ class SharedLookup(Generic[K, V]):
 
     async def close(self) -> None:
         """Cancels the trips under way; whoever waits for one gets `trouble`."""
+        if self._late is not None:
+            self._leave()
         for trip in self._trips:
             trip.cancel()
         await asyncio.gather(*self._trips, return_exceptions=True)
 
+    def _prepare(self) -> None:
+        if self._patience and self._trips:
+            self._late = asyncio.get_running_loop().call_later(self._patience, self._leave)
+        else:
+            asyncio.get_running_loop().call_soon(self._leave)
+
     def _leave(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         waiting, self._turn = self._turn, []
         for start in range(0, len(waiting), self._most):
             passengers = waiting[start : start + self._most]
@@ -81,6 +96,8 @@ class SharedLookup(Generic[K, V]):
         """Also when the trip was cancelled, be it before it began: a waiter that is never told would hang for ever."""
         self._trips.discard(trip)
         _tell(passengers, [], self._trouble("the look-up was given up"))
+        if self._late is not None and not self._trips:
+            self._leave()
 
 
 def _tell(

@@ -18,6 +18,7 @@ from stores.behind import MOST_AT_ONCE, Behind
 from stores.db import Database, Script, load, open_database
 from stores.db.promise import WRITE_SECONDS
 from stores.errors import UsersAway
+from stores.first_logins import PATIENCE_SECONDS, FirstLogin, FirstLogins
 from stores.logins import Login, Logins
 from stores.users import Seen, UserBlocked, Users
 
@@ -97,7 +98,7 @@ async def test_notes_about_a_person_and_first_logins_elsewhere_do_not_lock_each_
     logins, user = Logins(here), await meet(Users(here), "oMei")
 
     def add_again() -> Script[None]:
-        yield PEOPLE["add_user"](appid=APPID, openid="oMei", unionid=None, now=now())
+        yield PEOPLE["add_users"](rows=[(APPID, "oMei", None, now(), now())])
 
     before = deadlocks(mariadb)
     for _ in range(60):
@@ -203,6 +204,45 @@ async def test_two_servers_that_meet_the_same_crowd_make_each_person_once(databa
     )
     assert [each.user.id for each in one] == [each.user.id for each in reversed(other)]
     assert sum(each.new for each in (*one, *other)) == 30
+
+
+@pytest.mark.gen_test
+async def test_somebody_whom_another_server_has_just_made_is_not_made_again_and_the_others_of_that_moment_are(
+    databases: list[Database],
+) -> None:
+    here, there = databases
+    mei = await meet(Users(there), "oMei")
+    first_logins = FirstLogins(here)  # as they are after a look that was too early to find her
+    openids = ["oAn", "oMei", "oBo"]
+    made = await asyncio.gather(
+        *(
+            first_logins.make(FirstLogin(APPID, openid, None, mark_of(APPID, openid), now(), lambda _row: ()))
+            for openid in openids
+        )
+    )
+    assert [each.own for each in made if each] == [True, False, True]
+    assert [each.row[2] for each in made if each] == openids
+    assert [each.row[0] for each in made if each and not each.own] == [mei.id]
+    assert (await here.read(ad_hoc("SELECT n FROM figure WHERE name = 'users'")))[0][0] == 3
+
+
+@pytest.mark.gen_test
+async def test_those_who_come_while_a_commit_waits_share_the_next(
+    mariadb: MariaDB, empty_mariadb: MysqlUrl, databases: list[Database]
+) -> None:
+    users = Users(databases[0])
+    await meet(users, "oMei")
+    commits = statements(mariadb, "commit")
+    began, coming = time.monotonic(), []
+    with other_server(empty_mariadb) as other:
+        other.execute("SELECT n FROM figure WHERE name = 'users' FOR UPDATE")
+        for n in range(40):
+            coming.append(asyncio.ensure_future(come(users, f"oTrickle{n}")))
+            await asyncio.sleep(0.001)
+    assert all(each.new for each in await asyncio.gather(*coming))
+    in_a_row = (time.monotonic() - began) / PATIENCE_SECONDS  # so many at the most have left without the one before
+    assert statements(mariadb, "commit") - commits < min(in_a_row + 15, 40)
+    assert (await databases[0].read(ad_hoc("SELECT n FROM figure WHERE name = 'users'")))[0][0] == 41
 
 
 @pytest.mark.gen_test

@@ -211,3 +211,70 @@ async def test_a_trip_is_not_lost_to_the_garbage_collector() -> None:
         await asyncio.sleep(0)
         store.open.set()
         assert await waiting == b"value of k"
+
+
+@pytest.mark.gen_test
+async def test_with_patience_those_who_come_while_a_trip_is_under_way_share_the_next() -> None:
+    store = Store()
+    lookup = SharedLookup(store.ask, patience=30.0)
+    store.open.clear()
+    first = asyncio.ensure_future(lookup.get(key(0)))
+    await store.asked_about(1)
+    others = []
+    for number in range(1, 5):
+        others.append(asyncio.ensure_future(lookup.get(key(number))))
+        await asyncio.sleep(0)
+    assert store.trips == [[key(0)]]
+    store.open.set()
+    assert await asyncio.gather(first, *others) == [b"value of " + key(number) for number in range(5)]
+    assert store.trips == [[key(0)], [key(number) for number in range(1, 5)]]
+    assert await lookup.get(key(5)) == b"value of " + key(5)
+
+
+@pytest.mark.gen_test
+async def test_patience_has_an_end() -> None:
+    store = Store()
+    lookup = SharedLookup(store.ask, patience=0.05)
+    store.open.clear()
+    first = asyncio.ensure_future(lookup.get(key(0)))
+    await store.asked_about(1)
+    second = asyncio.ensure_future(lookup.get(key(1)))
+    await store.asked_about(2)
+    assert not first.done()
+    store.open.set()
+    assert [*await asyncio.gather(first, second)] == [b"value of " + key(0), b"value of " + key(1)]
+
+
+@pytest.mark.gen_test
+async def test_who_waits_for_the_next_trip_is_told_when_the_look_up_is_closed() -> None:
+    store = Store()
+    lookup = SharedLookup(store.ask, patience=30.0)
+    store.open.clear()
+    first = asyncio.ensure_future(lookup.get(key(0)))
+    await store.asked_about(1)
+    second = asyncio.ensure_future(lookup.get(key(1)))
+    await asyncio.sleep(0)
+    await lookup.close()
+    assert {type(each) for each in await asyncio.gather(first, second, return_exceptions=True)} == {SessionsAway}
+
+
+@pytest.mark.gen_test
+async def test_a_trip_that_fails_lets_the_next_leave() -> None:
+    go = asyncio.Event()
+
+    async def ask(keys: list[bytes]) -> list[bytes]:
+        await go.wait()
+        if keys == [key(0)]:
+            raise StoreFull
+        return keys
+
+    lookup = SharedLookup(ask, patience=30.0)
+    first = asyncio.ensure_future(lookup.get(key(0)))
+    for _ in range(3):
+        await asyncio.sleep(0)  # it is under way
+    second = asyncio.ensure_future(lookup.get(key(1)))
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(StoreFull):
+        await first
+    assert await second == key(1)
