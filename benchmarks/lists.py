@@ -8,6 +8,7 @@ in a hundred.
 
 import argparse
 import asyncio
+import gc
 import os
 import random
 import time
@@ -211,6 +212,8 @@ def main() -> None:
         settings = load({}, environment).settings
         if options.own:
             fill(settings, Size(options.users, options.sessions))
+        gc.collect()
+        gc.freeze()  # as the server does when it is ready
         asyncio.run(run(options, settings))
 
 

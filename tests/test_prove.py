@@ -11,7 +11,7 @@ from tornado.ioloop import IOLoop
 
 from benchmarks.prove import __main__ as prove
 from benchmarks.prove import away, ended, killed, lasting, people, records
-from benchmarks.prove.ground import GOALS, Ground, Result
+from benchmarks.prove.ground import GOALS, Ground, InTurns, Result
 
 
 @pytest.fixture
@@ -79,6 +79,21 @@ async def test_no_secret_is_in_anything_that_was_written(ground: Ground) -> None
 async def test_clocks_that_jump_bring_nobody_back_and_purge_nothing(ground: Ground) -> None:
     result = await lasting.clocks(ground, people=4)
     assert result.held, result
+
+
+class TestVerifiesInTurns:
+    def test_the_middle_round_counts_and_one_that_was_disturbed_does_not(self) -> None:
+        calm = [[1.0] * 98 + [5.0] * 2, [1.0] * 98 + [4.0] * 2, [1.0] * 98 + [90.0] * 2]
+        meanwhile = [[1.0] * 98 + [70.0] * 2, [1.0] * 98 + [6.5] * 2, [1.0] * 98 + [6.0] * 2]
+        seen = InTurns(calm, meanwhile)
+        assert seen.change() == 1.5
+        assert seen.unnoticed()
+        assert seen.told().startswith("verify p99 5.0 ms, then 6.5 ms (+1.5; the middle of 3 rounds)")
+
+    def test_what_is_slower_in_most_rounds_is_noticed(self) -> None:
+        seen = InTurns([[1.0]] * 3, [[1.0], [3.5], [3.5]])
+        assert seen.change() == 2.5
+        assert not seen.unnoticed()
 
 
 class TestTheDiskOfThePowerCut:
