@@ -147,6 +147,9 @@ SELECT failures, next_at, expires_at FROM signin_attempt WHERE id = :id;
 -- on mysql
 SELECT failures, next_at, expires_at FROM signin_attempt WHERE id = :id FOR UPDATE;
 
+-- longest_wait: until when nobody is judged by these counters
+SELECT MAX(next_at) FROM signin_attempt WHERE id IN (:ids) AND expires_at > :now;
+
 -- set_attempts: one more failure, until the opposite is proved
 UPDATE signin_attempt SET failures = :failures, next_at = :next_at, expires_at = :expires_at WHERE id = :id;
 

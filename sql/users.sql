@@ -24,11 +24,11 @@ FROM user WHERE appid IN (:appids) AND openid = :openid LIMIT 2;
 -- add_users: first logins; who is there already, because another process was faster, is not changed
 -- on sqlite
 INSERT INTO user (appid, openid, unionid, create_time, last_login_time)
-VALUES :rows
+VALUES :new_people
 ON CONFLICT (appid, openid) DO NOTHING;
 -- on mysql
 INSERT INTO user (appid, openid, unionid, create_time, last_login_time)
-VALUES :rows
+VALUES :new_people
 ON DUPLICATE KEY UPDATE openid = VALUES(openid);
 
 -- set_unionid: WeChat named the unionid, for the first time or a new one; then who was merged by the old one is not any more

@@ -47,8 +47,11 @@ class Attempts:
     async def reserve(self, counters: Sequence[Counter], now: int) -> bool:
         """Counts one try on each counter as failed; gives whether that makes the next one wait.
 
-        Raises MustWait, and then nothing is counted.
+        Raises MustWait, and then nothing is counted: whoever guesses on and on costs a look each time and no write.
         """
+        rows = await self._db.read(SQL["longest_wait"](ids=[counter.id for counter in counters], now=now))
+        if (until := rows[0][0]) is not None and until > now:
+            raise MustWait(until - now)
         return await self._db.write(lambda: _reserve(counters, now), durable=False, from_reserve=True)
 
     async def succeeded(self, own: Counter, shared: Sequence[Counter]) -> None:

@@ -95,7 +95,7 @@ _Inserted = Callable[[list[FirstLogin]], Script[set[FirstLogin]]]  # gives those
 
 def _inserted_at_once(logins: list[FirstLogin]) -> Script[set[FirstLogin]]:
     rows = [(each.appid, each.openid, each.unionid, each.now, each.now) for each in logins]
-    added = yield SQL["add_users"](rows=rows)
+    added = yield SQL["add_users"](new_people=rows)
     if added.changed not in (0, len(rows)):
         raise _Raced
     return set(logins) if added.changed else set()

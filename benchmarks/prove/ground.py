@@ -175,20 +175,28 @@ class Ground:
 
 
 class Line:
-    """One kept connection that asks for verifies as fast as Python can: the answers are read, and little else."""
+    """One kept connection that asks as fast as Python can: the answers are read, and little else."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
         self._port = port
+        self._address = address
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def verify(self, token: str) -> tuple[int, dict[str, Any]]:
         """Return the status and the body. Raises OSError and IncompleteReadError when there is no answer."""
-        if self._reader is None or self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         asked = f"GET /api/verify HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
+        status, body = await self.ask(asked.encode())
+        return status, json.loads(body)
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Return the status and the body of any answer that has a length. Raises likewise."""
+        if self._reader is None or self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(
+                "127.0.0.1", self._port, local_addr=(self._address, 0)
+            )
         try:
-            self._writer.write(asked.encode())
+            self._writer.write(request)
             head = await self._reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             body = await self._reader.readexactly(length)
@@ -197,7 +205,7 @@ class Line:
             raise
         if b"onnection: close" in head:
             self.hang_up()
-        return int(head[9:12]), json.loads(body)
+        return int(head[9:12]), body
 
     def hang_up(self) -> None:
         """Close it without a word; the next verify opens another."""

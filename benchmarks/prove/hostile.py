@@ -3,11 +3,13 @@
 import asyncio
 import re
 import time
+from asyncio import Lock
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, cycle, islice
+from urllib.parse import urlencode
 
 from hostile.mutations import good_requests, mutations, throw
 from hostile.test_boundaries import AMBIGUOUS
@@ -142,13 +144,11 @@ async def brute_force(ground: Ground, *, rounds: int = 5, seconds: int = 12, per
     server = ground.server()
     mei = await make_operator(server, ground.network, name="mei")
     pulse = Pulse(server, list(await ground.people(server, 8)))
-    guessers = [Operator(server, ground.network, address=f"127.0.7.{n + 1}") for n in range(100)]
-    forms = [(await each.get("/admin/signin")).form_token for each in guessers]
+    guessers = [await _guesser(ground, server, f"127.0.7.{n + 1}") for n in range(100)]
     answers, verifies, numbers = Counter[int](), InTurns(), count()
 
     async def guess(n: int) -> None:
-        fields = {"name": "mei", "password": f"{WRONG} {n}", "form": forms[n % 100]}
-        answers[(await guessers[n % 100].ask("POST", "/admin/signin", fields)).status] += 1
+        answers[await guessers[n % 100](f"{WRONG} {n}")] += 1
 
     started = time.monotonic()
     for _ in range(rounds):
@@ -173,6 +173,28 @@ async def brute_force(ground: Ground, *, rounds: int = 5, seconds: int = 12, per
         answers[403] <= 10 * max(1, took / 60) and inside and verifies.change() < 5 and set(answers) <= {403, 429},
         "" if rounds * seconds >= 60 else "a part of the goal's minute",
     )
+
+
+async def _guesser(ground: Ground, server: Product, address: str) -> Callable[[str], Awaitable[int]]:
+    """Return what sends a guess at mei's password from that address, on a connection of its own, and gives the status.
+
+    It costs as little as it can: the attacker shares two cores with whoever is measured.
+    """
+    browser, line, free = Operator(server, ground.network, address=address), Line(port_of(server), address), Lock()
+    form = (await browser.get("/admin/signin")).form_token
+    head = (
+        f"POST /admin/signin HTTP/1.1\r\nHost: 127.0.0.1:{port_of(server)}\r\nOrigin: {server.base}\r\n"
+        f"Cookie: {'; '.join(f'{name}={value}' for name, value in browser.cookies.items())}\r\n"
+        "Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    )
+
+    async def guess(password: str) -> int:
+        body = urlencode({"name": "mei", "password": password, "form": form})
+        async with free:  # an answer belongs to the question before it
+            status, _ = await line.ask(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        return status
+
+    return guess
 
 
 @goal(17, "an unknown operator's name, or wrong token, takes as long as a known: medians within 5 %, AUC 0.4 to 0.6")

@@ -98,7 +98,7 @@ async def test_notes_about_a_person_and_first_logins_elsewhere_do_not_lock_each_
     logins, user = Logins(here), await meet(Users(here), "oMei")
 
     def add_again() -> Script[None]:
-        yield PEOPLE["add_users"](rows=[(APPID, "oMei", None, now(), now())])
+        yield PEOPLE["add_users"](new_people=[(APPID, "oMei", None, now(), now())])
 
     before = deadlocks(mariadb)
     for _ in range(60):

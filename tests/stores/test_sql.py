@@ -150,6 +150,7 @@ VALUES: dict[str, Any] = {
     "password": "$argon2id$",
     "role": "admin",
     "rows": [(ID, 5, APPID, 0, *[None] * 7, AT, AT)],
+    "new_people": [(APPID, "oNew", None, AT, AT)],
     "scope": APPID,
     "since": AT - 90 * 86_400,
     "step": 1,
