@@ -36,8 +36,9 @@ def test_none_outlives_whoever_started_it(tmp_path: Path, number: signal.Signals
         import os, sys, time, forked
         from pathlib import Path
         log = open("log.txt", "w+")
-        print(forked.start(["simulate", "--port", "0"], cwd=Path(), env=os.environ, out=log, err=log).pid, flush=True)
-        time.sleep(600)
+        kept = forked.start(["simulate", "--port", "0"], cwd=Path(), env=os.environ, out=log, err=log)
+        print(kept.pid, flush=True)
+        time.sleep(60)
     """
     env = {**os.environ, "PYTHONPATH": str(Path(forked.__file__).parent)}
     command = [sys.executable, "-c", textwrap.dedent(program)]
