@@ -97,7 +97,7 @@ class Backend:
         self.pictures.close()
         with contextlib.suppress(StoreTrouble):  # a store that is away must not keep the others from being let go
             await self.uses.flush(self.now())
-        await self.logins.flush()
+        await self.logins.finish()
         await self.refused_logins.flush()
         await self.figures.flush()
         await self.service_keys.flush()

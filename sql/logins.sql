@@ -81,6 +81,9 @@ UPDATE login SET seen_at = :at WHERE id IN (:ids) AND seen_at < :at;
 -- note_ended: sessions ended, and why; the first cause stays
 UPDATE login SET ended_at = :at, reason = :reason WHERE id IN (:ids) AND ended_at IS NULL;
 
+-- logins_ended: those of these sessions of which it is written down that they ended
+SELECT id FROM login WHERE id IN (:ids) AND ended_at IS NOT NULL;
+
 -- note_restored: sessions that were revoked by mistake and brought back
 UPDATE login SET ended_at = NULL, reason = NULL WHERE id IN (:ids) AND reason = 'revoked';
 

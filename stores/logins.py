@@ -4,6 +4,9 @@ Truth about who is in stands in the session store; these rows are for people who
 them, and losing the last moments of them loses no login and no revocation.
 """
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal, TypeVar
@@ -12,7 +15,7 @@ import msgspec
 
 from stores.behind import MOST_AT_ONCE, MOST_WAITING, Behind
 from stores.db import Database, Query, Row, Script, Statement, load
-from stores.errors import UsersAway
+from stores.errors import StoreTrouble, UsersAway
 from stores.scope import Scope, within
 
 __all__ = ["MOST_WAITING", "BadPlace", "Login", "Logins", "Order", "Page", "Place", "Sought", "sortable"]
@@ -26,6 +29,9 @@ Order = Literal["created", "created_up", "seen", "seen_up"]
 
 LOOKED_THROUGH = 3_000  # entries of an index that one page looks through at the most: about 30 ms of the slowest kind
 FEW = 2_000  # logins of some people or of one network that are sorted in memory
+_ROW_SECONDS = 5.0  # for another process to write down that a session began; it does so five times a second
+_MOST_UNSURE = 1_000
+_LAST_SECONDS, _LAST_LOOKS = 1.0, 10  # of a process that ends
 _LAST_ID = b"\xff" * 32
 _FAR = 2**53
 
@@ -140,12 +146,26 @@ WAYS: Mapping[tuple[str, bool], tuple[Statement, Statement]] = {
 }
 
 
+class _End(msgspec.Struct, frozen=True):
+    """An end of which it is not known yet that it is written down; `until` is when nobody looks any more."""
+
+    reason: str
+    at: int
+    until: float  # time.monotonic()
+
+
 class Logins:
-    """The login rows. Notes are kept until `flush` has written them; reads raise UsersAway."""
+    """The login rows. Notes are kept until `flush` has written them; reads raise UsersAway.
+
+    A session may end here before the process that opened it has written down that it began. Such an end is noted until
+    it has a row to stand in, or the session would look alive, and hold again in a Redis that forgot its end.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._behind = Behind(db, "logins", _together)
+        self._unsure: dict[bytes, _End] = {}
+        self._without_row: dict[bytes, _End] = {}  # those of them that were looked for in vain
 
     @property
     def lost(self) -> int:
@@ -178,17 +198,47 @@ class Logins:
 
     def ended(self, ids: Iterable[bytes], reason: str, at: int) -> None:
         """These sessions ended."""
+        end = _End(reason, at, time.monotonic() + _ROW_SECONDS)
         for some in _in_turns(ids):
             self._behind.note(SQL["note_ended"](ids=some, reason=reason, at=at))
+            if len(self._unsure) < _MOST_UNSURE:  # so many at once were found by their rows
+                self._unsure |= dict.fromkeys(some, end)
 
     def restored(self, ids: Iterable[bytes]) -> None:
         """These sessions were revoked by mistake, and hold again."""
         for some in _in_turns(ids):
+            for each in some:
+                self._unsure.pop(each, None)
             self._behind.note(SQL["note_restored"](ids=some))
 
     async def flush(self) -> None:
         """Writes what waits. When the database is away the notes stay for the next time, up to a bound."""
+        again, self._without_row = self._without_row, {}
+        for each, end in again.items():
+            if each in self._unsure:
+                self._behind.note(SQL["note_ended"](ids=[each], reason=end.reason, at=end.at))
         await self._behind.flush()
+        if self._unsure and self._behind.all_written:
+            with contextlib.suppress(StoreTrouble):
+                await self._look_for_rows(dict(self._unsure))
+
+    async def _look_for_rows(self, ends: dict[bytes, _End]) -> None:
+        rows = await self._db.read(SQL["logins_ended"](ids=list(ends)))
+        written, now = {row[0] for row in rows}, time.monotonic()
+        for each, end in ends.items():
+            if each in written or end.until < now:
+                self._unsure.pop(each, None)
+            else:
+                self._without_row[each] = end
+
+    async def finish(self) -> None:
+        """The last flush of a process, which waits a moment for rows that another has still to write."""
+        await self.flush()
+        for _ in range(_LAST_LOOKS):
+            if not self._unsure or not self._db.answers:
+                return
+            await asyncio.sleep(_LAST_SECONDS / _LAST_LOOKS)
+            await self.flush()
 
     async def catch_up(self) -> None:
         """Writes what waits if that is little: before a list is shown."""
@@ -213,6 +263,8 @@ class Logins:
             within = SQL["ends_within"](ended_at=ended_at, created_at=created_at, after_id=last, most=MOST_AT_ONCE)
             later = SQL["ends_from"](since=ended_at + 1, most=MOST_AT_ONCE)
             rows = await self._db.browse(within) or await self._db.browse(later)
+        if self._unsure:
+            yield [(each, end.reason) for each, end in self._unsure.items()]
 
     async def beginning_with(self, public_id: str, most: int = 2) -> list[Login]:
         """Rows whose id, written as hex, begins so; two are enough to know that it is ambiguous."""

@@ -36,6 +36,47 @@ async def written(logins: Logins, *some: Login) -> None:
     await logins.flush()
 
 
+class TestAnEndBeforeItsRow:
+    """Another process opened the session and has still to write that down."""
+
+    @pytest.mark.gen_test
+    async def test_it_is_told_and_written_as_soon_as_there_is_a_row(self, database: Database) -> None:
+        here, there, mine = Logins(database), Logins(database), login()
+        there.opened(mine)
+        here.ended([mine.id], "revoked", 1_100)
+        await here.flush()
+        assert [some async for some in here.ended_since(0)] == [[(mine.id, "revoked")]]
+        await there.flush()
+        assert (await there.find([mine.id]))[mine.id].ended_at is None
+        await here.flush()
+        row = (await there.find([mine.id]))[mine.id]
+        assert (row.ended_at, row.reason) == (1_100, "revoked")
+        assert [some async for some in here.ended_since(0)] == [[(mine.id, "revoked")]]
+        assert [some async for some in there.ended_since(0)] == [[(mine.id, "revoked")]]
+
+    @pytest.mark.gen_test
+    async def test_a_process_that_ends_waits_for_the_row(self, database: Database) -> None:
+        here, there, mine = Logins(database), Logins(database), login()
+        there.opened(mine)
+        here.ended([mine.id], "revoked", 1_100)
+        ending = asyncio.ensure_future(here.finish())
+        await asyncio.sleep(0.05)
+        await there.flush()
+        await ending
+        assert (await there.find([mine.id]))[mine.id].reason == "revoked"
+
+    @pytest.mark.gen_test
+    async def test_what_was_brought_back_is_not_ended_again(self, database: Database) -> None:
+        here, there, mine = Logins(database), Logins(database), login()
+        there.opened(mine)
+        here.ended([mine.id], "revoked", 1_100)
+        await here.flush()
+        here.restored([mine.id])
+        await there.flush()
+        await here.flush()
+        assert (await there.find([mine.id]))[mine.id].ended_at is None
+
+
 class TestWritingBehind:
     @pytest.mark.gen_test
     async def test_a_login_is_found_once_it_is_written_and_not_before(self, database: Database) -> None:
