@@ -85,9 +85,9 @@ class FirstLogins:
 
     async def _add(self, logins: list[FirstLogin]) -> list[Made | None]:
         try:
-            return await self._db.write(lambda: _made(logins, _inserted_at_once))
+            return await self._db.write(lambda: _added(logins, _inserted_at_once))
         except _Raced:
-            return await self._db.write(lambda: _made(logins, _inserted_one_by_one))
+            return await self._db.write(lambda: _added(logins, _inserted_one_by_one))
 
 
 _Inserted = Callable[[list[FirstLogin]], Script[set[FirstLogin]]]  # gives those whose rows are their own
@@ -108,7 +108,7 @@ def _inserted_one_by_one(logins: list[FirstLogin]) -> Script[set[FirstLogin]]:
     return own
 
 
-def _made(logins: list[FirstLogin], insert: _Inserted) -> Script[list[Made | None]]:
+def _added(logins: list[FirstLogin], insert: _Inserted) -> Script[list[Made | None]]:
     """Inserts first, then reads by openid: the id that a driver reports after an upsert is another row's in a race,
     and a MySQL transaction that has read once no longer sees the row that beat it."""
     own = yield from insert(sorted(logins, key=lambda each: each.person))  # in one order, or two lock each other up

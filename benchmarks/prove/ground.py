@@ -208,7 +208,7 @@ class Line:
         return int(head[9:12]), body
 
     def hang_up(self) -> None:
-        """Close it without a word; the next verify opens another."""
+        """Close it without a word; the next question opens another."""
         if self._writer is not None:
             self._writer.transport.abort()
         self._reader = self._writer = None

@@ -24,7 +24,7 @@ from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
 
 _BUSY_MILLISECONDS = 1_000  # another process of ours may hold the write lock for a moment
 _LISTS_CACHE_KIB = 4 * 1024  # more is no faster: what others write empties it, and the system has the file
-_WRITERS_CACHE_KIB = 1024
+_WRITERS_CACHE_KIB = 1024  # the usual 2 MiB for each of two are memory that makes no commit faster
 _DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
@@ -134,9 +134,9 @@ class Sqlite:
                 check_version(_version(reader))
                 reader.execute("PRAGMA query_only = ON")
                 lists.execute("PRAGMA query_only = ON")
-                for kib, connections in ((_LISTS_CACHE_KIB, [lists]), (_WRITERS_CACHE_KIB, [durable, relaxed])):
-                    for connection in connections:
-                        connection.execute(f"PRAGMA cache_size = -{kib}")
+                lists.execute(f"PRAGMA cache_size = -{_LISTS_CACHE_KIB}")
+                for writer in (durable, relaxed):
+                    writer.execute(f"PRAGMA cache_size = -{_WRITERS_CACHE_KIB}")
             opened.pop_all()
         self._reader, self._writers = reader, (durable, relaxed)
         self._lists = _Lists(lists)

@@ -36,14 +36,20 @@ async def written(logins: Logins, *some: Login) -> None:
     await logins.flush()
 
 
+def ended_before_its_row(database: Database) -> tuple[Logins, Logins, Login]:
+    """A process that has noted an end, the one that has still to write that the session began, and the session."""
+    here, there, mine = Logins(database), Logins(database), login()
+    there.opened(mine)
+    here.ended([mine.id], "revoked", 1_100)
+    return here, there, mine
+
+
 class TestAnEndBeforeItsRow:
     """Another process opened the session and has still to write that down."""
 
     @pytest.mark.gen_test
     async def test_it_is_told_and_written_as_soon_as_there_is_a_row(self, database: Database) -> None:
-        here, there, mine = Logins(database), Logins(database), login()
-        there.opened(mine)
-        here.ended([mine.id], "revoked", 1_100)
+        here, there, mine = ended_before_its_row(database)
         await here.flush()
         assert [some async for some in here.ended_since(0)] == [[(mine.id, "revoked")]]
         await there.flush()
@@ -56,9 +62,7 @@ class TestAnEndBeforeItsRow:
 
     @pytest.mark.gen_test
     async def test_a_process_that_ends_waits_for_the_row(self, database: Database) -> None:
-        here, there, mine = Logins(database), Logins(database), login()
-        there.opened(mine)
-        here.ended([mine.id], "revoked", 1_100)
+        here, there, mine = ended_before_its_row(database)
         ending = asyncio.ensure_future(here.finish())
         await asyncio.sleep(0.05)
         await there.flush()
@@ -67,9 +71,7 @@ class TestAnEndBeforeItsRow:
 
     @pytest.mark.gen_test
     async def test_what_was_brought_back_is_not_ended_again(self, database: Database) -> None:
-        here, there, mine = Logins(database), Logins(database), login()
-        there.opened(mine)
-        here.ended([mine.id], "revoked", 1_100)
+        here, there, mine = ended_before_its_row(database)
         await here.flush()
         here.restored([mine.id])
         await there.flush()

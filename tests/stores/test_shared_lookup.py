@@ -213,13 +213,19 @@ async def test_a_trip_is_not_lost_to_the_garbage_collector() -> None:
         assert await waiting == b"value of k"
 
 
-@pytest.mark.gen_test
-async def test_with_patience_those_who_come_while_a_trip_is_under_way_share_the_next() -> None:
-    store = Store()
-    lookup = SharedLookup(store.ask, patience=30.0)
+async def one_under_way(store: Store, *, patience: float) -> tuple[SharedLookup[bytes, bytes], "asyncio.Future[bytes]"]:
+    """A look-up with a trip about `key(0)` that the store keeps waiting, and what that trip will give."""
+    lookup = SharedLookup(store.ask, patience=patience)
     store.open.clear()
     first = asyncio.ensure_future(lookup.get(key(0)))
     await store.asked_about(1)
+    return lookup, first
+
+
+@pytest.mark.gen_test
+async def test_with_patience_those_who_come_while_a_trip_is_under_way_share_the_next() -> None:
+    store = Store()
+    lookup, first = await one_under_way(store, patience=30.0)
     others = []
     for number in range(1, 5):
         others.append(asyncio.ensure_future(lookup.get(key(number))))
@@ -234,10 +240,7 @@ async def test_with_patience_those_who_come_while_a_trip_is_under_way_share_the_
 @pytest.mark.gen_test
 async def test_patience_has_an_end() -> None:
     store = Store()
-    lookup = SharedLookup(store.ask, patience=0.05)
-    store.open.clear()
-    first = asyncio.ensure_future(lookup.get(key(0)))
-    await store.asked_about(1)
+    lookup, first = await one_under_way(store, patience=0.05)
     second = asyncio.ensure_future(lookup.get(key(1)))
     await store.asked_about(2)
     assert not first.done()
@@ -248,10 +251,7 @@ async def test_patience_has_an_end() -> None:
 @pytest.mark.gen_test
 async def test_who_waits_for_the_next_trip_is_told_when_the_look_up_is_closed() -> None:
     store = Store()
-    lookup = SharedLookup(store.ask, patience=30.0)
-    store.open.clear()
-    first = asyncio.ensure_future(lookup.get(key(0)))
-    await store.asked_about(1)
+    lookup, first = await one_under_way(store, patience=30.0)
     second = asyncio.ensure_future(lookup.get(key(1)))
     await asyncio.sleep(0)
     await lookup.close()

@@ -17,6 +17,7 @@ from engines import ad_hoc, meet, script
 from tornado.ioloop import IOLoop
 
 from settings import SqliteUrl
+from stores.attempts import Attempts, Counter, MustWait
 from stores.db import Database, Script, load, open_database
 from stores.db.promise import WRITE_SECONDS
 from stores.db.schema import NEWEST
@@ -248,6 +249,16 @@ class TestTrouble:
             [some async for some in logins.ended_since(0)]
         # Nothing waits now; that there is no such login may be because another process has still to write it down.
         assert [some async for some in logins.ended_since(0)] == [[(b"e" * 32, "logged_out")]]
+
+    @pytest.mark.gen_test
+    async def test_who_has_to_wait_with_the_next_guess_is_told_so_without_a_write(
+        self, db: Database, sqlite_file: SqliteUrl
+    ) -> None:
+        attempts = Attempts(db)
+        full = Counter(b"n" * 32, free=1, first_seconds=30, longest_seconds=3_600, forgotten_after_seconds=86_400)
+        await attempts.reserve([full], 1_000)
+        with locked(sqlite_file), pytest.raises(MustWait):
+            await attempts.reserve([full], 1_001)
 
     @pytest.mark.gen_test
     async def test_the_word_to_stop_does_not_hold_up_the_loop_behind_a_full_queue(
