@@ -23,6 +23,7 @@ from stores.db.statements import Dialect, Query, Row, history
 from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
 
 _BUSY_MILLISECONDS = 1_000  # another process of ours may hold the write lock for a moment
+_COMMIT_SECONDS = 1.5  # for what has begun when its time is over: it cannot be taken back
 _LISTS_CACHE_KIB = 4 * 1024  # more is no faster: what others write empties it, and the system has the file
 _WRITERS_CACHE_KIB = 1024  # the usual 2 MiB for each of two are memory that makes no commit faster
 _DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
@@ -177,12 +178,22 @@ class Sqlite:
         if self._writer is None:
             raise UsersAway("the database is not open")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.put(Job(make, durable, from_reserve, answer))
+        job = Job(make, durable, from_reserve, answer)
+        self._writer.put(job)
         try:
             async with asyncio.timeout(WRITE_SECONDS):
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            if job.give_up():
+                raise UsersAway("the disk did not answer in time") from None
+        except asyncio.CancelledError:
+            job.give_up()
+            raise
+        try:
+            async with asyncio.timeout(_COMMIT_SECONDS):
                 return await answer
         except TimeoutError:
-            raise UsersAway("the disk did not answer in time") from None
+            raise UsersAway("the disk did not answer in time; what was begun may still be done") from None
 
     async def close(self) -> None:
         """Lets the thread finish what it accepted, then closes the file."""

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stores.db.promise import Script
@@ -34,12 +34,30 @@ class NoRoom(StoreFull):
 
 @dataclass(eq=False)
 class Job:
-    """One script on its way through the thread. `from_reserve`: it is done on a full disk too."""
+    """One script on its way through the thread. `from_reserve`: it is done on a full disk too.
+
+    Whoever waits for it may give it up until the thread begins with it. One of the two comes first and the other sees
+    that: what was said to have failed is never done afterwards.
+    """
 
     make: Callable[[], Script[Any]]
     durable: bool
     from_reserve: bool
     answer: asyncio.Future[Any]
+    _begun: bool = False
+    _first: threading.Lock = field(default_factory=threading.Lock)
+
+    def give_up(self) -> bool:
+        """For the loop: whether that came in time, and then there will be no answer."""
+        in_time = self._first.acquire(blocking=False)
+        if in_time:
+            self.answer.cancel()
+        return in_time
+
+    def begin(self) -> bool:
+        """For the thread, which may begin anew: whether it may still be done."""
+        self._begun = self._begun or self._first.acquire(blocking=False)
+        return self._begun
 
 
 def kind(error: sqlite3.Error) -> int:
@@ -193,6 +211,8 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> list[Any]:
 
 def _play_apart(connection: sqlite3.Connection, job: Job) -> Any:
     """One script within a savepoint: what it returned, or the exception that undid it."""
+    if not job.begin():
+        return UsersAway("it was given up")
     connection.execute("SAVEPOINT job")
     try:
         outcome = _play(connection, job.make())

@@ -228,6 +228,42 @@ class TestTrouble:
         assert await tallies(db) == {"third": 1}
 
     @pytest.mark.gen_test
+    async def test_a_write_that_was_said_to_have_failed_while_its_turn_began_is_never_done(
+        self, db: Database, sqlite_file: SqliteUrl
+    ) -> None:
+        with locked(sqlite_file):
+            first = asyncio.ensure_future(db.write(lambda: note("first")))
+            await asyncio.sleep(0.1)
+            second = asyncio.ensure_future(db.write(lambda: note("second")))  # its turn comes when the first gives up
+            outcomes = await asyncio.gather(first, second, return_exceptions=True)
+            assert [type(each) for each in outcomes] == [UsersAway, UsersAway]
+        assert await db.write(lambda: note("third")) == 1
+        assert await tallies(db) == {"third": 1}
+
+    @pytest.mark.gen_test
+    async def test_a_write_that_has_begun_when_its_time_is_over_is_told_as_it_ends(self, db: Database) -> None:
+        def slow() -> Script[int]:
+            time.sleep(1.5 * WRITE_SECONDS)
+            return (yield from note("slow"))
+
+        assert await db.write(slow) == 1
+        assert await tallies(db) == {"slow": 1}
+
+    @pytest.mark.gen_test(timeout=30)
+    async def test_a_disk_that_does_not_come_back_is_away_in_bounded_time(self, db: Database) -> None:
+        back = threading.Event()
+
+        def stuck() -> Script[int]:
+            back.wait(20)
+            return (yield from note("stuck"))
+
+        with pytest.raises(UsersAway, match="may still be done"):
+            await db.write(stuck)
+        assert not back.is_set()
+        back.set()
+        assert await db.write(lambda: note("after")) == 1
+
+    @pytest.mark.gen_test
     async def test_more_than_can_wait_are_refused_at_once(self, db: Database, sqlite_file: SqliteUrl) -> None:
         with locked(sqlite_file):
             writes = [asyncio.ensure_future(db.write(lambda: note("same"))) for _ in range(6_000)]
