@@ -13,16 +13,21 @@ from pathlib import Path
 
 _FIRST = 3
 _UNPACKED = bool(getattr(sys, "frozen", False))
+_PATIENCE_SECONDS = 0.5
 _OWN_NAME = "admin"  # FileDescriptorName= of the operators' own listener
 
 
-def tell(words: str) -> None:
-    """Tells the supervisor, if there is one: `READY=1`, `WATCHDOG=1`, `STOPPING=1`. Raises nothing."""
+def tell(words: str, seconds: float = _PATIENCE_SECONDS) -> None:
+    """Tells the supervisor, if there is one: `READY=1`, `WATCHDOG=1`, `STOPPING=1`. Raises nothing.
+
+    One that does not listen lets ten words wait, on Linux, and then whoever has another one: for so long at the most.
+    """
     where = os.environ.get("NOTIFY_SOCKET", "")
     if not where:
         return
     address = "\0" + where[1:] if where.startswith("@") else where
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
+        way.settimeout(seconds)
         way.connect(address)
         way.send(words.encode("ascii"))
 
@@ -39,7 +44,7 @@ async def say_alive() -> None:
     except ValueError:
         return
     while seconds:
-        tell("WATCHDOG=1")
+        tell("WATCHDOG=1", 0)
         await asyncio.sleep(seconds / 2)
 
 

@@ -57,8 +57,9 @@ class Visit:
         await self.note_cookies()
 
     async def sign_out(self) -> None:
-        """Press the button at the top."""
+        """Press the button at the top, and wait for the page that follows: until then there is no way back."""
         await self.page.get_by_role("button", name="Sign out", exact=True).first.click()
+        await self.page.wait_for_url(self.server.base + "/admin/signin")
 
     async def note_cookies(self) -> None:
         """Let the server's log be searched for this browser's cookies at the end."""

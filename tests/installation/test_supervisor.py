@@ -92,6 +92,41 @@ async def test_it_says_when_it_is_ready_that_it_lives_and_when_it_ends(
     assert await asyncio.to_thread(running.wait, 20) == 0
 
 
+def leave_no_room(where: str) -> None:
+    """Say as much as waits for anybody."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
+        way.setblocking(False)
+        for _ in range(10_000):
+            try:
+                way.sendto(b"STATUS=more", where)
+            except BlockingIOError:
+                return
+    raise AssertionError("there is always room")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_supervisor_that_does_not_listen_holds_nobody_up(
+    supervised: tuple[Supervised, socket.socket, socket.socket], network: Network
+) -> None:
+    server, heard, given = supervised
+    running = spawned(server)
+    try:
+        await asyncio.to_thread(words_until, heard, "READY=1")
+        leave_no_room(server.notify)
+        await asyncio.sleep(0.5)  # for two signs of life
+        answer = await asyncio.wait_for(network.ask("GET", f"http://127.0.0.1:{given.getsockname()[1]}/healthz"), 10)
+        assert answer.status == 200
+    finally:
+        running.terminate()
+        try:
+            ended = await asyncio.to_thread(running.wait, 20)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+            raise
+    assert ended == 0
+
+
 @pytest.mark.gen_test
 async def test_who_comes_during_a_restart_waits_and_is_served(
     supervised: tuple[Supervised, socket.socket, socket.socket], network: Network
