@@ -10,7 +10,7 @@ from actions.calling import CallFailed, CallsUsedUp
 from actions.codes import CodeMalformed
 from actions.decrypting import decrypt, has_signed
 from actions.deeds import Actor, denied, noted
-from actions.login import Caller, CodeSpent, LoggedIn, TooManyLogins, limited_as, log_in
+from actions.login import Caller, CodeSpent, LoggedIn, TooManyLogins, log_in
 from actions.people import (
     Erased,
     InvalidBlock,
@@ -88,7 +88,6 @@ __all__ = [
     "find_user",
     "has_signed",
     "key_holds",
-    "limited_as",
     "log_in",
     "log_out",
     "note",

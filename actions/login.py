@@ -7,8 +7,6 @@ asked; whatever fails afterwards says "call wx.login again", because WeChat's co
 import asyncio
 import contextlib
 import hashlib
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 
 import msgspec
 from msgspec.structs import replace
@@ -19,8 +17,8 @@ from actions.calling import CallFailed
 from actions.codes import CodeMalformed, checked_code
 from actions.flights import Flight
 from actions.outcomes import note_answer, note_login, note_refusal
+from actions.per_minute import WINDOW_SECONDS, limited_as
 from actions.phone import phone_of
-from actions.unknown_tokens import WINDOW_SECONDS
 from actions.webhooks import event, named
 from stores.errors import SessionsAway, StoreTrouble, UsersAway
 from stores.logins import Login, sortable
@@ -52,18 +50,6 @@ class CodeSpent(Exception):
     def __init__(self, cause: StoreTrouble) -> None:
         super().__init__()
         self.cause = cause
-
-
-@lru_cache(10_000)
-def limited_as(address: str) -> str:
-    """What limits count for an address; all that are none count together."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return "unknown"
-    if isinstance(found, IPv6Address):
-        return str(ip_network((int(found), 64), strict=False).network_address)
-    return str(found)
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -4,11 +4,28 @@ So a count costs no store a read, and a limit may be passed for the moment until
 """
 
 from collections import Counter
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from stores.sessions import Sessions
 
 WINDOW_SECONDS = 60
 _MOST_NAMES = 50_000
+
+
+@lru_cache(10_000)
+def limited_as(address: str) -> str:
+    """What limits count for an address: it, or the /64 that one IPv6 customer has to himself.
+
+    All that are none count together.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(found, IPv6Address):
+        return str(ip_network((int(found), 64), strict=False).network_address)
+    return str(found)
 
 
 class TooMany(Exception):

@@ -47,7 +47,8 @@ class OwnSession(msgspec.Struct, frozen=True):
 async def verify(backend: Backend, token: str, address: str) -> Verified:
     """Whose token this is. Asks the session store about everything that has a token's form, and nothing else.
 
-    Raises SessionGone (`reason` only for a token that once was issued), TooManyUnknownTokens, SessionsAway.
+    `address` is where it came from. Raises SessionGone (`reason` only for a token that once was issued),
+    TooManyUnknownTokens, SessionsAway.
     """
     now = backend.now()
     try:

@@ -17,8 +17,8 @@ import msgspec
 from actions import totp
 from actions.backend import Backend
 from actions.deeds import Actor, entry_of
-from actions.login import limited_as
 from actions.passwords import TooManyHashes
+from actions.per_minute import limited_as
 from stores.attempts import Counter
 from stores.operators import Arrival, NoSuchOperator, Operator, OperatorSession, Proofs, SignedOut
 from values import Confidential

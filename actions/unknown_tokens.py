@@ -4,10 +4,8 @@ Only tokens that open nothing and never did are counted, after the look-up; so w
 while somebody at the same address is throttled. Service keys that open nothing count with them.
 """
 
-from actions.per_minute import WINDOW_SECONDS, PerMinute, TooMany
+from actions.per_minute import PerMinute, TooMany, limited_as
 from stores.sessions import Sessions
-
-__all__ = ["WINDOW_SECONDS", "TooManyUnknownTokens", "UnknownTokens"]
 
 
 class TooManyUnknownTokens(TooMany):
@@ -20,3 +18,7 @@ class UnknownTokens(PerMinute):
     def __init__(self, sessions: Sessions, limit: int) -> None:
         """`limit` per address and minute, 0 for none."""
         super().__init__(sessions, "unknown", limit, TooManyUnknownTokens)
+
+    def count(self, name: str, now: int) -> None:
+        """One more from the address `name`. Raises TooManyUnknownTokens."""
+        super().count(limited_as(name), now)

@@ -89,12 +89,16 @@ def _address(text: str | None) -> IPv4Address | IPv6Address | None:
     return address
 
 
+def address_of(request: HTTPServerRequest) -> str:
+    """Where a request comes from whose address is settled."""
+    return request.remote_ip or "unknown"
+
+
 def caller_of(request: HTTPServerRequest) -> Caller:
     """The caller of a request whose address is settled."""
     version, environment = _version(request.headers.get("Referer", ""))
     agent = request.headers.get("User-Agent", "")[:_MOST_READ]
-    where = request.remote_ip or "unknown"
-    return Caller(where, _platform(agent), version, environment, _device(agent), _wechat(agent))
+    return Caller(address_of(request), _platform(agent), version, environment, _device(agent), _wechat(agent))
 
 
 def _device(user_agent: str) -> str | None:

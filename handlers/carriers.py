@@ -40,8 +40,8 @@ def token_of(request: HTTPServerRequest, body: JsonObject | None = None, compat:
 def bearer(request: HTTPServerRequest, compat: Collection[str] = ()) -> str | None:
     """The token of the Authorization header, or of a dialect's carrier; None when there is none of ours."""
     values = request.headers.get_list("Authorization")
-    of_dialects = list(_of_dialects(request, compat))
-    in_url = _in_url(request, TUTORIALS in compat)
+    of_dialects = list(_of_dialects(request, compat)) if compat else []
+    in_url = _in_url(request, TUTORIALS in compat) if request.query_arguments else 0
     if len(values) + len(of_dialects) + in_url > 1:
         raise TwoCarriers
     if in_url:

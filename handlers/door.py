@@ -13,7 +13,7 @@ from tornado.web import Application
 
 from handlers.base import API_HEADERS, BODY_TYPE, Handler, Intake, encoded, request_id_of, sent_status
 from handlers.callers import Addresses
-from handlers.hot import HotRoad, Knock
+from handlers.hot import Answering, HotRoad, Knock
 from handlers.refusals import (
     BadRequest,
     BodyTooLarge,
@@ -25,6 +25,7 @@ from handlers.refusals import (
     headers,
     refusal,
 )
+from wire.fields import Received
 
 # A body up to this size is read and dropped before it is refused, because a client that is still sending when we close
 # may never see the answer. Of a larger one the answer goes out while it comes, and as much again is dropped before we
@@ -62,12 +63,14 @@ class Door(Router):
         """What Tornado makes of a request; it asks `find_handler`."""
         return super().start_request(server_conn, request_conn)
 
-    def answers_at_once(self, start_line: RequestStartLine) -> bool:
-        """Whether the request is one for the hot road, and has no query."""
-        return self._hot.kind(start_line.method, start_line.path) is not None
+    def kind(self, start_line: RequestStartLine) -> type[Answering] | None:
+        """How a request for the hot road is answered that has no query."""
+        return self._hot.kind(start_line.method, start_line.path)
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
-        """Called by Tornado when the headers of a request are there."""
+    def find_handler(
+        self, request: HTTPServerRequest, kind: type[Answering] | None = None, **kwargs: Any
+    ) -> HTTPMessageDelegate:
+        """Called by Tornado when the headers of a request are there; `kind` when it is known."""
         connection: Any = request.connection
         connection.set_max_body_size(_NO_LIMIT)  # Tornado's own limit answers with an empty 400; ours are below
         self._addresses.settle(request)
@@ -81,7 +84,7 @@ class Door(Router):
         if not _stands_on(self._side, request.path):
             return self._refuse(request, NoSuchResource())
         request.inside = self._side == "operators"  # type: ignore[attr-defined]  # read by handlers.metrics alone
-        if kind := self._hot.kind(request.method, request.path):
+        if kind := kind or self._hot.kind(request.method, request.path):
             answering = kind(self._hot, request)
             if not _has_body(request.headers):
                 return answering
@@ -110,8 +113,9 @@ class _Arriving(HTTPMessageDelegate):
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        if isinstance(start_line, RequestStartLine) and self._door.answers_at_once(start_line):
-            self._delegate = self._door.find_handler(Knock(self._request_conn, start_line, headers))
+        kind = self._door.kind(start_line) if isinstance(start_line, RequestStartLine) else None
+        if kind and isinstance(start_line, RequestStartLine):
+            self._delegate = self._door.find_handler(Knock(self._request_conn, start_line, headers), kind)
         else:
             self._delegate = self._door.by_application(self._server_conn, self._request_conn)
         return self._delegate.headers_received(start_line, headers)
@@ -238,6 +242,8 @@ def _bare(host: str) -> str:
 
 
 def _has_body(headers: HTTPHeaders) -> bool:
+    if isinstance(headers, Received) and headers.plain:
+        return False
     return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
 
 

@@ -22,7 +22,7 @@ from tornado.httputil import (
 )
 
 import actions
-from actions import Backend, Verified, limited_as
+from actions import Backend, Verified
 from handlers import compat
 from handlers.base import (
     API_HEADERS,
@@ -37,9 +37,10 @@ from handlers.base import (
     sent_status,
 )
 from handlers.body import read_object
+from handlers.callers import address_of
 from handlers.carriers import token_of
 from handlers.miniprogram import Login, Verify, log_in
-from handlers.refusals import UNEXPECTED, envelope, headers, refusal
+from handlers.refusals import UNEXPECTED, Refusal, envelope, headers, refusal
 from wire.fields import Block, Ready
 
 
@@ -103,7 +104,8 @@ class Answering(HTTPMessageDelegate):
         traffic = self._road.traffic
         traffic.begin()
         self._last = traffic.draining
-        self._connection.set_close_callback(self.on_hang_up)
+        connection: Any = self._request.connection
+        connection.set_close_callback(self.on_hang_up)
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
     def on_connection_close(self) -> None:
@@ -113,10 +115,6 @@ class Answering(HTTPMessageDelegate):
     def on_hang_up(self) -> None:
         """Nobody waits for the answer any more."""
         self._hung_up = True
-
-    @property
-    def _connection(self) -> Any:
-        return self._request.connection
 
     async def _serve(self) -> None:
         request_id = request_id_of(self._request)
@@ -137,19 +135,18 @@ class Answering(HTTPMessageDelegate):
         if row is None:
             log_failure(error, request_id)
             row = UNEXPECTED
-        body = encoded(envelope(row, request_id, **more_about(error, settings.session_reasons)))
+        body = _refusal(row, tuple(more_about(error, settings.session_reasons).items()), request_id)
         status = sent_status(row, settings.api_status, self._request.path)
-        self._send(status, row.errcode, body.encode("utf-8"), {"X-Request-Id": request_id} | headers(row))
+        self._send(status, row.errcode, body, {"X-Request-Id": request_id} | headers(row))
 
     def _send(self, status: int, errcode: int, body: bytes, own: dict[str, str]) -> None:
-        own["Content-Length"] = str(len(body))
-        if self._last:
-            own["Connection"] = "close"
-        sent = b"" if self._request.method == "HEAD" else body
-        self._connection.write_headers(_START_LINES[status], Ready(self._road.block(), own), sent)
-        self._connection.finish()
-        self._road.traffic.meter.answered(self.handler.metered, errcode, self._request.request_time())
-        log_answer(self._request, CLIENT_HUNG_UP if self._hung_up else status, request_id=own["X-Request-Id"])
+        road, request = self._road, self._request
+        connection: Any = request.connection
+        fields = Ready(road.block(), own, len(body), last=self._last)
+        connection.write_headers(_START_LINES[status], fields, b"" if request.method == "HEAD" else body)
+        connection.finish()
+        road.traffic.meter.answered(self.handler.metered, errcode, request.request_time())
+        log_answer(request, CLIENT_HUNG_UP if self._hung_up else status, request_id=own["X-Request-Id"])
 
 
 class Verifying(Answering):
@@ -163,8 +160,7 @@ class Verifying(Answering):
         posted = self._request.method == "POST" and self._body
         body = read_object(b"".join(self._body)) if posted else None
         token = token_of(self._request, body, self._road.backend.settings.compat)
-        address = limited_as(self._request.remote_ip or "unknown")
-        verified = await actions.verify(self._road.backend, token, address)
+        verified = await actions.verify(self._road.backend, token, address_of(self._request))
         return _success(verified, request_id)
 
 
@@ -195,10 +191,13 @@ class Knock(HTTPServerRequest):
     Raises HTTPInputError for a Host that Tornado would not have.
     """
 
+    query = ""
+    _finish_time = None
+
     def __init__(self, connection: Any, start_line: RequestStartLine, headers: HTTPHeaders) -> None:
         # The base class would parse a query that is not there, and again what it has found out about the Host.
         self.method, self.uri, self.version = start_line
-        self.path, self.query = start_line.path, ""
+        self.path = start_line.path
         self.headers = headers
         self.connection = connection
         self.remote_ip = connection.context.remote_ip
@@ -206,7 +205,6 @@ class Knock(HTTPServerRequest):
         self.host_name = _host_name(headers.get("Host"), start_line.version)
         self.arguments, self.query_arguments = {}, {}
         self._start_time = time.time()
-        self._finish_time = None
 
 
 @lru_cache(1000)
@@ -229,6 +227,16 @@ def _success(verified: Verified, request_id: str) -> bytes:
         f'"expires_in":{verified.expires_in},"request_id":"{request_id}"}}'
     )
     return text.encode("utf-8")
+
+
+def _refusal(row: Refusal, more: tuple[tuple[str, object], ...], request_id: str) -> bytes:
+    return f'{_unnumbered(row, more)}{request_id}"}}'.encode()
+
+
+@lru_cache(1000)
+def _unnumbered(row: Refusal, more: tuple[tuple[str, object], ...]) -> str:
+    """A refusal's body up to its request id, which stands last."""
+    return encoded(envelope(row, "", **dict(more))).removesuffix('"}')
 
 
 _START_LINES = {code: ResponseStartLine("", code, reason) for code, reason in http.client.responses.items()}

@@ -42,7 +42,8 @@ class Meter:
 
     def answered(self, road: str, errcode: int, seconds: float) -> None:
         """An answer is out."""
-        self._own[_REQUESTS.get((road, errcode), _REQUESTS[road, NO_NUMBER])] += 1
+        at = _REQUESTS.get((road, errcode))
+        self._own[_REQUESTS[road, NO_NUMBER] if at is None else at] += 1
         if road != "other":
             self.took(road, seconds)
 

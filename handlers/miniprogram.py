@@ -11,7 +11,7 @@ from actions.avatars import public_address
 from actions.content import change_profile
 from handlers.base import ApiHandler, Intake
 from handlers.body import JsonObject, optional_text, text_field
-from handlers.callers import caller_of
+from handlers.callers import address_of, caller_of
 from handlers.carriers import bearer, token_of
 from handlers.refusals import UNEXPECTED, refusal
 from stores.avatars import Avatar, AvatarFacts
@@ -28,9 +28,8 @@ class PersonHandler(ApiHandler):
 
     async def verified(self, token: str | None = None) -> Verified:
         """The session of the request's token; see actions.verify for what it raises."""
-        caller = caller_of(self.request)
         given = self.carried() if token is None else token  # an empty token is a token too
-        return await actions.verify(self.backend, given, caller.limited_as)
+        return await actions.verify(self.backend, given, address_of(self.request))
 
     def carried(self, body: JsonObject | None = None) -> str:
         """The request's token, wherever COMPAT lets it stand; `body` is given where it may hold one."""
@@ -118,7 +117,7 @@ class Logout(TokenHandler):
 
     async def post(self) -> None:
         """Ends the session; when this answers, no server accepts the token any more."""
-        await actions.log_out(self.backend, self.token(), caller_of(self.request).limited_as)
+        await actions.log_out(self.backend, self.token(), address_of(self.request))
         self.answer()
 
 

@@ -13,7 +13,7 @@ from actions.introspection import MOST_TOKENS, Active, introspect, introspect_al
 from actions.service_keys import ScopeMissing, caller_with
 from handlers.base import FORM, ApiHandler, Intake
 from handlers.body import JsonObject, optional_text, text_field
-from handlers.callers import caller_of
+from handlers.callers import address_of
 from handlers.carriers import bearer
 from handlers.miniprogram import masked
 from handlers.refusals import BadRequest, NoSuchResource, TwoCarriers
@@ -33,7 +33,7 @@ class PartnerHandler(ApiHandler):
         """The key of the request; see actions.service_keys.caller_with for what it raises."""
         text = bearer(self.request)
         try:
-            key = await caller_with(self.backend, text, self.scope, caller_of(self.request).limited_as)
+            key = await caller_with(self.backend, text, self.scope, address_of(self.request))
         except ScopeMissing as missing:
             if self.deed:
                 await actions.denied(self.backend, self.by(missing.key), self.deed, target=target)

@@ -6,7 +6,7 @@ next.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -84,30 +84,30 @@ class SharedLookup(Generic[K, V]):
             trip.add_done_callback(partial(self._ended, passengers))
 
     async def _travel(self, passengers: list[tuple[K, asyncio.Future[V]]]) -> None:
-        failure: Exception = self._trouble("the look-up was given up")
-        values: Sequence[V | StoreTrouble] = []
+        values: Sequence[V | Exception]
         try:
             values = await self._ask([key for key, _ in passengers])
         except Exception as error:  # whatever it is, it belongs to those who wait and must not be lost in a task
-            failure = error
-        _tell(passengers, values, failure)
+            values = [error] * len(passengers)
+        if len(values) != len(passengers):
+            values = self._given_up(passengers)
+        _tell(passengers, values)
 
     def _ended(self, passengers: list[tuple[K, asyncio.Future[V]]], trip: asyncio.Task[None]) -> None:
-        """Also when the trip was cancelled, be it before it began: a waiter that is never told would hang for ever."""
         self._trips.discard(trip)
-        _tell(passengers, [], self._trouble("the look-up was given up"))
+        if trip.cancelled():  # be it before it began: a waiter that is never told would hang for ever
+            _tell(passengers, self._given_up(passengers))
         if self._late is not None and not self._trips:
             self._leave()
 
+    def _given_up(self, passengers: Sized) -> list[StoreTrouble]:
+        return [self._trouble("the look-up was given up")] * len(passengers)
 
-def _tell(
-    passengers: list[tuple[K, asyncio.Future[V]]], values: Sequence[V | StoreTrouble], failure: Exception
-) -> None:
-    answered = len(values) == len(passengers)
-    for n, (_, answer) in enumerate(passengers):
+
+def _tell(passengers: list[tuple[K, asyncio.Future[V]]], values: Sequence[V | Exception]) -> None:
+    for (_, answer), value in zip(passengers, values, strict=True):
         if answer.done():  # told before, or its caller went away
             continue
-        value = values[n] if answered else failure
         if isinstance(value, Exception):
             answer.set_exception(value)
         else:

@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
         while buffer.startswith(_EMPTY_LINE):  # some clients send one after a body (RFC 9112, 2.2)
             del buffer[:2]
         end = buffer.find(b"\r\n\r\n") + 4
-        if max(end, 0 if end > 3 else len(buffer)) > limits.head_bytes:
+        if (end if end > 3 else len(buffer)) > limits.head_bytes:
             raise HeadTooLarge
         if end <= 3:
             if _ANY_HEAD_END.search(buffer):
@@ -278,12 +278,16 @@ class Connection(asyncio.Protocol):
         waiting = delegate.headers_received(start_line, headers)
         if self.closed:
             return
-        if not headers.plain and headers.get("Expect") == "100-continue" and self._after_waiting is not Reading.HEAD:
+        if waiting is not None or self._after_waiting is not Reading.HEAD:
+            self._await_body(headers, exchange)
+        self._proceed(waiting)
+
+    def _await_body(self, headers: Received, exchange: Exchange) -> None:
+        if headers.get("Expect") == "100-continue" and self._after_waiting is not Reading.HEAD:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._body_bytes + self._left > exchange.max_body_bytes:
+        if self._left > exchange.max_body_bytes:
             raise HTTPInputError("the body is too long")
         self._wait_until("body", exchange.body_seconds)
-        self._proceed(waiting)
 
     def _framing(self, headers: Received) -> Reading:
         """How the body comes. Raises HTTPInputError; llhttp has refused two lengths, and a length beside chunks."""

@@ -49,6 +49,11 @@ class Exchange(HTTPConnection):
     """One request and its answer."""
 
     stream = None  # Tornado's connections have one; the door asks it for what we refuse before it is asked
+    finished = False
+    max_body_bytes = 2**62
+    close_callback: Callable[[], None] | None = None
+    _chunked = False
+    _owed_bytes: int | None = None
 
     def __init__(
         self, connection: Socket, start_line: RequestStartLine, headers: Received, body_seconds: float
@@ -59,12 +64,7 @@ class Exchange(HTTPConnection):
         self._method = start_line.method
         self.hangs_up = not _keeps_alive(start_line, headers)
         self._wants_keep_alive = self._version == "HTTP/1.0" and not self.hangs_up
-        self.finished = False
-        self.max_body_bytes = 2**62
         self.body_seconds = body_seconds
-        self.close_callback: Callable[[], None] | None = None
-        self._chunked = False
-        self._owed_bytes: int | None = None
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """Is called when the client hangs up before it has its answer."""
@@ -88,6 +88,8 @@ class Exchange(HTTPConnection):
         code = start_line[1]
         if not isinstance(code, int):
             raise TypeError("a server writes answers")
+        if chunk and isinstance(headers, Ready) and self._as_usual(headers, len(chunk)):
+            return self._connection.send(b"%b%b\r\n%b" % (_status_line(code, start_line[2]), headers.lines(), chunk))
         self._settle_connection(headers)
         no_body = self._method == "HEAD" or code in (204, 304) or 100 <= code < 200
         length = headers.get("Content-Length")
@@ -95,9 +97,14 @@ class Exchange(HTTPConnection):
         self._owed_bytes = 0 if self._method == "HEAD" or code == 304 else (None if length is None else int(length))
         if self._chunked:
             headers["Transfer-Encoding"] = "chunked"
-        fields = headers.lines() if isinstance(headers, Ready) else lines(headers.get_all())
         body = self._framed(chunk) if chunk else b""
+        fields = lines(headers.get_all())
         return self._connection.send(b"%b%b\r\n%b" % (_status_line(code, start_line[2]), fields, body))
+
+    def _as_usual(self, headers: Ready, chunk_bytes: int) -> bool:
+        """Whether a ready answer goes out as it is, and nothing follows: what most answers are, told in few steps."""
+        special = self.hangs_up or headers.last or self._wants_keep_alive or self._method == "HEAD"
+        return not special and chunk_bytes == headers.body_bytes
 
     def _settle_connection(self, headers: HTTPHeaders) -> None:
         if headers.get("Connection", "").lower() == "close":

@@ -78,10 +78,18 @@ class Block:
 class Ready(HTTPHeaders):
     """A block and the few fields that only this answer has. To Tornado's own connection it is like any other."""
 
-    def __init__(self, block: Block, own: dict[str, str]) -> None:
-        """No field of `own` is one of the block's."""
+    def __init__(self, block: Block, own: dict[str, str], body_bytes: int, *, last: bool = False) -> None:
+        """`own`, under known names, has none of the block's fields, and not those that the other two arguments make.
+
+        `last` closes the connection.
+        """
+        self.body_bytes = body_bytes
+        self.last = last
         self._block = block
         self._own = own
+        own["Content-Length"] = str(body_bytes)
+        if last:
+            own["Connection"] = "close"
 
     def get(self, name: str, default: Any = None) -> Any:
         """See Mapping."""
@@ -127,15 +135,15 @@ class Ready(HTTPHeaders):
 
     def copy(self) -> "Ready":
         """See HTTPHeaders."""
-        return Ready(self._block, dict(self._own))
+        return Ready(self._block, dict(self._own), self.body_bytes, last=self.last)
 
     __copy__ = copy
 
 
 def lines(fields: Iterable[tuple[str, str]]) -> bytes:
     """Fields as they go out, each with its line end. Raises ValueError for one that would begin a line of its own."""
-    each = [f"{name}: {value}" for name, value in fields]
-    text = "\r\n".join(each)
-    if text.count("\r") + text.count("\n") != 2 * max(0, len(each) - 1):
+    each = [f"{name}: {value}\r\n" for name, value in fields]
+    text = "".join(each)
+    if not text.count("\r") == text.count("\n") == len(each):
         raise ValueError("a header field holds a line end")
-    return text.encode("latin-1") + b"\r\n" if each else b""
+    return text.encode("latin-1")

@@ -9,6 +9,7 @@ import hmac
 import json
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import get_args
 
 import msgspec
@@ -72,6 +73,7 @@ def _short(appid: str) -> bytes:
     return appid.encode("ascii")
 
 
+@lru_cache(1_000)
 def _long(short: bytes) -> str:
     return f"wx{short.hex()}" if len(short) == 8 else short.decode("ascii")
 

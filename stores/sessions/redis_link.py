@@ -167,11 +167,11 @@ class RedisLink:
         return [list(islice(answers, len(commands))) for commands in askers]
 
     async def _exchange(self, packed: bytes, answers: int) -> list[Any]:
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        connection = await self._pool.lend()
         try:
             return list(await connection.exchange(packed, answers))
         finally:
-            await self._pool.release(connection)
+            await self._pool.take_back(connection)
 
     async def each(self, commands: Sequence[Callable[[Pipeline], object]]) -> list[Any]:
         """What Redis answers to each of these, in few trips; a StoreTrouble in the place of what it did not answer."""

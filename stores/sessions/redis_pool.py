@@ -154,6 +154,7 @@ class PatientPool(aioredis.BlockingConnectionPool):
         super().__init__(learned=self._learn, **options)
         self._sentinels = sentinels
         self._handshakes: dict[Any, asyncio.Task[None]] = {}
+        self._waiting = 0  # for a connection, in redis-py's own way
         self.name = ""  # of the Redis that was connected to last
 
     @classmethod
@@ -176,6 +177,38 @@ class PatientPool(aioredis.BlockingConnectionPool):
             socket_connect_timeout=_SILENCE_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
+
+    async def lend(self) -> Any:
+        """A connection to use; raises as `get_connection`, of which it is the short way while one is idle.
+
+        redis-py takes two locks and fills in figures for each use, which cost a verify more than asking Redis does.
+        """
+        if self._waiting or not self._available_connections:
+            return await self.get_connection()
+        connection = self._available_connections.pop()
+        self._in_use_connections.add(connection)
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def take_back(self, connection: Any) -> None:
+        """The short way of `release`: when nobody waits to be told of it."""
+        if self._waiting or connection.should_reconnect():
+            await self.release(connection)
+        else:
+            self._in_use_connections.remove(connection)
+            self._available_connections.append(connection)
+
+    async def get_connection(self, *args: Any, **options: Any) -> Any:
+        """See BlockingConnectionPool."""
+        self._waiting += 1
+        try:
+            return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's
+        finally:
+            self._waiting -= 1
 
     async def ensure_connection(self, connection: Any) -> None:
         """Called by redis-py for each connection before it is used."""

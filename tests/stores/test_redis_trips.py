@@ -109,3 +109,17 @@ async def test_a_connection_that_redis_cut_is_made_anew(link: RedisLink, redis_s
         except SessionsAway:
             await asyncio.sleep(0.1)
     assert found == [b"second"]
+
+
+@pytest.mark.gen_test
+async def test_trips_and_commands_of_redis_py_share_the_connections_and_none_waits_for_ever(link: RedisLink) -> None:
+    async def trip(n: int) -> bytes:
+        [word] = await link.ask_alone((b"ECHO", b"%d" % n))
+        return bytes(word)
+
+    async def command(n: int) -> bytes:
+        return bytes(await link.call(link.client.echo(b"%d" % n)))
+
+    for _ in range(5):  # first the connections are made, then they are there
+        found = await asyncio.gather(*((trip if n % 2 else command)(n) for n in range(100)))
+        assert found == [b"%d" % n for n in range(100)]

@@ -11,7 +11,7 @@ from stores.errors import SessionsAway
 
 pytest_plugins = ["store_fixtures"]
 
-MEI, LAN = "192.0.2.1", "2001:db8::/64"
+MEI, LAN = "192.0.2.1", "2001:db8::1"
 
 
 def refused(tokens: UnknownTokens, address: str, at: int) -> bool:
@@ -34,6 +34,11 @@ class TestOneProcess:
     async def test_each_address_has_its_own(self, sqlite_house: House) -> None:
         tokens = UnknownTokens(sqlite_house.sessions, 1)
         assert [refused(tokens, each, 600) for each in (MEI, LAN, MEI, LAN)] == [False, False, True, True]
+
+    @pytest.mark.gen_test
+    async def test_one_customer_of_ipv6_has_one_for_all_his_addresses(self, sqlite_house: House) -> None:
+        tokens = UnknownTokens(sqlite_house.sessions, 1)
+        assert [refused(tokens, each, 600) for each in (LAN, "2001:db8::2", "2001:db8:0:1::1")] == [False, True, False]
 
     @pytest.mark.gen_test
     async def test_the_next_minute_begins_anew_and_the_refusal_says_when(self, sqlite_house: House) -> None:
