@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import memory
 import supervisor
 from actions import Backend, Upkeep, noted, tell_epochs
 from handlers import make_application
@@ -81,7 +82,8 @@ class Server:
             for door, sockets in self._doors(backend, simulator):
                 listeners.append(self._server(door))
                 listeners[-1].add_sockets(sockets)
-            turning = [asyncio.create_task(each) for each in (self._look_at_own(backend), supervisor.say_alive())]
+            own = (self._look_at_own(backend), supervisor.say_alive(), memory.give_back_what_is_small())
+            turning = [asyncio.create_task(each) for each in own]
             self._listen_to_signals(backend)
             with contextlib.suppress(StoreTrouble):  # upkeep goes on trying
                 await tell_epochs(backend)

@@ -2,11 +2,8 @@
 
 import argparse
 import asyncio
-import contextlib
-import ctypes
 import dataclasses
 import functools
-import gc
 import resource
 import socket
 import sys
@@ -16,6 +13,7 @@ from tornado.netutil import bind_sockets
 
 import development
 import journal
+import memory
 import process
 import supervisor
 from actions import Backend
@@ -29,8 +27,6 @@ from stores.keys import make_keys
 from wire import loop
 from workers import Workers
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
-_LARGE_BYTES = 256 * 1024
 _TURN_SECONDS = 0.0005  # of a thread that runs Python, while another wants to
 
 
@@ -40,7 +36,7 @@ def serve(options: argparse.Namespace) -> int:
     settings = _to_serve(loaded, options)
     warn([*loaded.warnings, *development.unused(loaded, options)])
     _leave_no_core()
-    _give_memory_back()
+    memory.give_back_what_is_large()
     # A verify gives up the interpreter at each call of the system, and by default would have it back 5 ms later each
     # time while the thread that writes to SQLite is at work.
     sys.setswitchinterval(_TURN_SECONDS)
@@ -73,29 +69,6 @@ def _bound(address: str, port: int) -> list[socket.socket]:
 def _leave_no_core() -> None:
     """No core dump of this process or its workers: it would hold every key and AppSecret (OWASP ASVS 13.3)."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _give_memory_back() -> None:
-    """What is large goes back to the system once it is free.
-
-    Left to itself glibc takes the largest piece that was ever freed, here the 19 MiB of a password's hash, for what is
-    usual and keeps as much for the next one; and it keeps a store for each thread, of which only one ever runs
-    (mallopt(3)). Other C libraries have nothing to set.
-    """
-    with contextlib.suppress(AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
-        mallopt(_M_ARENA_MAX, 1)
-
-
-def _leave_to_the_collector_what_comes() -> None:
-    """What was made up to now stays to the end: the collector does not walk through it again.
-
-    It holds everybody up meanwhile, and most of what it would find each time are our own modules.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _make_ready(settings: Settings) -> None:
@@ -140,7 +113,7 @@ def _serve_one(
     meter: Meter | None = None,
 ) -> int:
     def ready(_backend: Backend) -> None:
-        _leave_to_the_collector_what_comes()
+        memory.leave_to_the_collector_what_comes()
         if not announced:
             _announce(sockets, playground=simulated)
 

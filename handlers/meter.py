@@ -6,11 +6,8 @@ processes, which writes files.
 """
 
 import mmap
-import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
 
 from handlers.refusals import TABLE, UNEXPECTED
 
@@ -102,10 +99,3 @@ def _histogram(road: str, found: list[int]) -> Iterator[str]:
         yield f'{name}_bucket{{le="{bound}"}} {total}'
     yield f"{name}_sum {found[-1] / 1_000_000}"
     yield f"{name}_count {total}"
-
-
-def memory_of_this_process() -> int:
-    """Bytes that are in RAM; 0 where the system does not say."""
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0

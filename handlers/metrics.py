@@ -1,8 +1,9 @@
 """GET /metrics, for Prometheus: on the public listener with a service key, on the operators' own without."""
 
+import memory
 from actions import Backend
 from handlers.base import Traffic
-from handlers.meter import family, memory_of_this_process
+from handlers.meter import family
 from handlers.partner import PartnerHandler
 from settings import VERSION
 
@@ -47,7 +48,7 @@ def _stores(backend: Backend) -> list[str]:
 def look_at_own(backend: Backend, traffic: Traffic) -> None:
     """Writes down what this worker knows of itself, so that whichever is asked can tell for all."""
     meter = traffic.meter
-    meter.stands_at("rss_bytes", memory_of_this_process())
+    meter.stands_at("rss_bytes", memory.of_this_process())
     meter.stands_at("wechat_waiting", backend.wechat.waiting)
     meter.stands_at("notes_lost", backend.logins.lost + backend.refused_logins.lost)
     meter.stands_at("audit_write_failures", backend.audit.failures)

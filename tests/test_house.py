@@ -23,6 +23,7 @@ FLOORS = {
     "wire": 1,
     "settings": 0,
     "journal": 0,
+    "memory": 0,
 }
 # Files that belong to a room without standing in its folder.
 ANNEXES = {

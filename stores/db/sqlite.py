@@ -24,8 +24,7 @@ from stores.errors import StoreFull, StoreTrouble, UsersAway, WrongSchema
 
 _BUSY_MILLISECONDS = 1_000  # another process of ours may hold the write lock for a moment
 _COMMIT_SECONDS = 1.5  # for what has begun when its time is over: it cannot be taken back
-_LISTS_CACHE_KIB = 4 * 1024  # more is no faster: what others write empties it, and the system has the file
-_WRITERS_CACHE_KIB = 1024  # the usual 2 MiB for each of two are memory that makes no commit faster
+_CACHE_KIB = 1024  # of lists and writers; more is no faster: what others write empties it, and the system has the file
 _DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
@@ -135,9 +134,8 @@ class Sqlite:
                 check_version(_version(reader))
                 reader.execute("PRAGMA query_only = ON")
                 lists.execute("PRAGMA query_only = ON")
-                lists.execute(f"PRAGMA cache_size = -{_LISTS_CACHE_KIB}")
-                for writer in (durable, relaxed):
-                    writer.execute(f"PRAGMA cache_size = -{_WRITERS_CACHE_KIB}")
+                for each in (lists, durable, relaxed):
+                    each.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             opened.pop_all()
         self._reader, self._writers = reader, (durable, relaxed)
         self._lists = _Lists(lists)
