@@ -82,8 +82,8 @@ class Server:
             for door, sockets in self._doors(backend, simulator):
                 listeners.append(self._server(door))
                 listeners[-1].add_sockets(sockets)
-            own = (self._look_at_own(backend), supervisor.say_alive(), memory.give_back_what_is_small())
-            turning = [asyncio.create_task(each) for each in own]
+            beside = (self._look_at_own(backend), supervisor.say_alive(), memory.give_back_what_is_small())
+            turning = [asyncio.create_task(each) for each in beside]
             self._listen_to_signals(backend)
             with contextlib.suppress(StoreTrouble):  # upkeep goes on trying
                 await tell_epochs(backend)

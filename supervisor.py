@@ -14,13 +14,15 @@ from pathlib import Path
 _FIRST = 3
 _UNPACKED = bool(getattr(sys, "frozen", False))
 _PATIENCE_SECONDS = 0.5
+_READY_SECONDS = 5.0  # a server that has not said this word is taken for one that failed
 _OWN_NAME = "admin"  # FileDescriptorName= of the operators' own listener
 
 
 def tell(words: str, seconds: float = _PATIENCE_SECONDS) -> None:
     """Tells the supervisor, if there is one: `READY=1`, `WATCHDOG=1`, `STOPPING=1`. Raises nothing.
 
-    One that does not listen lets ten words wait, on Linux, and then whoever has another one: for so long at the most.
+    One that does not listen lets some words wait (ten on Linux, max_dgram_qlen in unix(7)), then whoever has another
+    one: for `seconds` at the most, and then it is lost. Everybody waits meanwhile, for this is the event loop.
     """
     where = os.environ.get("NOTIFY_SOCKET", "")
     if not where:
@@ -34,7 +36,7 @@ def tell(words: str, seconds: float = _PATIENCE_SECONDS) -> None:
 
 def tell_ready() -> None:
     """Says that requests are answered; of the single file also by which process, as it is not the one started."""
-    tell(f"MAINPID={os.getpid()}\nREADY=1" if _UNPACKED else "READY=1")
+    tell(f"MAINPID={os.getpid()}\nREADY=1" if _UNPACKED else "READY=1", _READY_SECONDS)
 
 
 async def say_alive() -> None:
@@ -44,7 +46,7 @@ async def say_alive() -> None:
     except ValueError:
         return
     while seconds:
-        tell("WATCHDOG=1", 0)
+        tell("WATCHDOG=1", seconds=0)
         await asyncio.sleep(seconds / 2)
 
 

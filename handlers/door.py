@@ -113,8 +113,7 @@ class _Arriving(HTTPMessageDelegate):
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        kind = self._door.kind(start_line) if isinstance(start_line, RequestStartLine) else None
-        if kind and isinstance(start_line, RequestStartLine):
+        if isinstance(start_line, RequestStartLine) and (kind := self._door.kind(start_line)):
             self._delegate = self._door.find_handler(Knock(self._request_conn, start_line, headers), kind)
         else:
             self._delegate = self._door.by_application(self._server_conn, self._request_conn)

@@ -135,7 +135,7 @@ class Answering(HTTPMessageDelegate):
         if row is None:
             log_failure(error, request_id)
             row = UNEXPECTED
-        body = _refusal(row, tuple(more_about(error, settings.session_reasons).items()), request_id)
+        body = _refused(row, tuple(more_about(error, settings.session_reasons).items()), request_id)
         status = sent_status(row, settings.api_status, self._request.path)
         self._send(status, row.errcode, body, {"X-Request-Id": request_id} | headers(row))
 
@@ -229,7 +229,7 @@ def _success(verified: Verified, request_id: str) -> bytes:
     return text.encode("utf-8")
 
 
-def _refusal(row: Refusal, more: tuple[tuple[str, object], ...], request_id: str) -> bytes:
+def _refused(row: Refusal, more: tuple[tuple[str, object], ...], request_id: str) -> bytes:
     return f'{_unnumbered(row, more)}{request_id}"}}'.encode()
 
 

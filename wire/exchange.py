@@ -89,6 +89,7 @@ class Exchange(HTTPConnection):
         if not isinstance(code, int):
             raise TypeError("a server writes answers")
         if chunk and isinstance(headers, Ready) and self._as_usual(headers, len(chunk)):
+            self._owed_bytes = 0
             return self._connection.send(b"%b%b\r\n%b" % (_status_line(code, start_line[2]), headers.lines(), chunk))
         self._settle_connection(headers)
         no_body = self._method == "HEAD" or code in (204, 304) or 100 <= code < 200

@@ -44,8 +44,8 @@ class Job:
     durable: bool
     from_reserve: bool
     answer: asyncio.Future[Any]
-    _begun: bool = False
-    _first: threading.Lock = field(default_factory=threading.Lock)
+    _begun: bool = field(default=False, init=False)
+    _first: threading.Lock = field(default_factory=threading.Lock, init=False)  # taken by the one who comes first
 
     def give_up(self) -> bool:
         """For the loop: whether that came in time, and then there will be no answer."""
